@@ -1,0 +1,144 @@
+"""Choose one cascade of the frontier for a stated goal, and write it down with its evidence."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from build_engines.pool import Pool
+from cascade_spec import Cascade, OperatingPoint, Stage
+
+from build_cascade.errors import GoalError
+from build_cascade.evaluation import Evaluation, evaluate
+from build_cascade.predictions import Predictions
+from build_cascade.search import Candidate, committee_frontier
+
+FAST_LOSS = 0.01  # what the operating point `fast` may lose against the chosen accuracy
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Say what the cascade must reach on the images it is chosen on.
+
+    Attributes:
+        accuracy_at_least: A share of right answers; then the cheapest such cascade is chosen.
+        cost_at_most: Mean GMACs of an image; alone, the most accurate such cascade is chosen.
+    """
+
+    accuracy_at_least: float | None = None
+    cost_at_most: float | None = None
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Hold what cascades are judged by: two splits of labelled predictions, costs, and the confidence in use."""
+
+    calibration: Predictions
+    test: Predictions
+    gmacs: Mapping[str, float]
+    confidence: str = "max_probability"
+
+    def on_calibration(self, stages: Sequence[str], thresholds: Sequence[float] = ()) -> Evaluation:
+        """Replay a cascade on the images that it was chosen on."""
+        return evaluate(self.calibration, self.gmacs, stages, thresholds, self.confidence)
+
+    def on_test(self, stages: Sequence[str], thresholds: Sequence[float] = ()) -> Evaluation:
+        """Replay a cascade on the images that it is reported on."""
+        return evaluate(self.test, self.gmacs, stages, thresholds, self.confidence)
+
+    def best_single(self) -> str:
+        """Name the backbone that is most accurate on calibration; of equals the cheapest."""
+        names = sorted(self.calibration.names, key=lambda name: self.gmacs[name])
+        return max(names, key=lambda name: self.on_calibration([name]).correct)
+
+
+def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
+    """Return the candidate that a goal asks for.
+
+    Args:
+        frontier: By ascending cost and accuracy.
+        images: How many images the candidates were counted on.
+        goal: What to reach.
+
+    Raises:
+        GoalError: nothing reaches it; the message says what would be possible.
+    """
+    affordable = [c for c in frontier if goal.cost_at_most is None or c.mean_gmacs <= goal.cost_at_most]
+    if not affordable:
+        cheapest = frontier[0]
+        raise GoalError(
+            f"no cascade costs at most {goal.cost_at_most} GMACs; the cheapest costs {cheapest.mean_gmacs:.4g} "
+            f"at an accuracy of {cheapest.correct / images:.2%}"
+        )
+    if goal.accuracy_at_least is None:
+        return affordable[-1]
+    accurate = [c for c in affordable if c.correct / images >= goal.accuracy_at_least]
+    if not accurate:
+        best = affordable[-1]
+        raise GoalError(
+            f"no cascade reaches an accuracy of {goal.accuracy_at_least:.2%}"
+            f"{'' if goal.cost_at_most is None else f' at {goal.cost_at_most} GMACs'}; the best reaches "
+            f"{best.correct / images:.2%} at {best.mean_gmacs:.4g} GMACs"
+        )
+    return accurate[0]
+
+
+def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> Cascade:
+    """Return the chosen cascade as cascade.json holds it."""
+    thresholds = [*chosen.thresholds, None]
+    return Cascade(
+        name=pool.name,
+        canvas=pool.canvas,
+        labels=pool.labels,
+        stages=tuple(
+            Stage(
+                model=name,
+                threshold=threshold,
+                cost_gmacs=bench.gmacs[name],
+                max_batch_size=pool.backbone(name).max_batch_size,
+            )
+            for name, threshold in zip(chosen.stages, thresholds, strict=True)
+        ),
+        confidence=bench.confidence,
+        operating_points=_operating_points(chosen, bench),
+        evidence=_evidence(pool, chosen, bench, goal),
+    )
+
+
+def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoint]:
+    """Move the chosen stages along their own frontier by thresholds alone."""
+    own = committee_frontier(bench.calibration, bench.gmacs, chosen.stages, bench.confidence)
+    floor = chosen.correct - FAST_LOSS * len(bench.calibration.class_ids)
+    points = {
+        "fast": next((c for c in own if c.correct >= floor), chosen),
+        "balanced": chosen,
+        "accurate": own[-1],
+    }
+    return {
+        name: OperatingPoint(point.thresholds, _splits(bench, point.stages, point.thresholds))
+        for name, point in points.items()
+    }
+
+
+def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> dict[str, Any]:
+    reference = bench.best_single()
+    return {
+        "goal": {name: value for name, value in vars(goal).items() if value is not None},
+        **_splits(bench, chosen.stages, chosen.thresholds),
+        "reference": {"backbone": reference, **_splits(bench, [reference], [])},
+        "guarantee": "none: chosen on calibration images, reported on test images",
+        "pool": pool.name,
+        "pool_sha256": pool.sha256,
+        "made_by": f"triton-cascades {importlib.metadata.version('triton-cascades')}",
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def _splits(bench: Bench, stages: Sequence[str], thresholds: Sequence[float]) -> dict[str, Any]:
+    return {
+        "calibration": bench.on_calibration(stages, thresholds).as_dict(),
+        "test": bench.on_test(stages, thresholds).as_dict(),
+    }

@@ -1,0 +1,99 @@
+"""What a cascade does on labelled images: accuracy with its interval, exit rates, cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+
+import numpy as np
+from gating import Outcome, Rule, replay
+
+from build_cascade.predictions import Predictions
+
+CONFIDENCE_LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Hold what a cascade did on N labelled images; costs in GMACs.
+
+    Attributes:
+        images: N.
+        correct: How many were right.
+        exit_rates: Share of images that left at each stage.
+        mean_gmacs: Σ cost(k)·P(reached k).
+        worst_gmacs: Σ cost(k).
+    """
+
+    images: int
+    correct: int
+    exit_rates: tuple[float, ...]
+    mean_gmacs: float
+    worst_gmacs: float
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of images that were right."""
+        return self.correct / self.images
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Return the 95 % Wilson interval of the accuracy."""
+        return wilson_interval(self.correct, self.images)
+
+    def as_dict(self) -> dict[str, object]:
+        """Return what cascade.json keeps as evidence."""
+        return {
+            "images": self.images,
+            "accuracy": self.accuracy,
+            "accuracy_interval_95": list(self.interval),
+            "exit_rates": list(self.exit_rates),
+            "mean_gmacs": self.mean_gmacs,
+            "worst_gmacs": self.worst_gmacs,
+        }
+
+
+def evaluate(
+    predictions: Predictions,
+    gmacs: Mapping[str, float],
+    stages: Sequence[str],
+    thresholds: Sequence[float],
+    confidence: str = "max_probability",
+    weights: Sequence[float] | None = None,
+) -> Evaluation:
+    """Replay a cascade on predictions; an ensemble is one whose thresholds are all infinite.
+
+    Args:
+        predictions: Of at least the stages' backbones.
+        gmacs: Cost of one image in each backbone.
+        stages: Backbone names, in order.
+        thresholds: Of all stages but the last.
+        confidence: A key of `gating.CONFIDENCES`.
+        weights: Of the stages in the mean; 1 each by default.
+    """
+    rule = Rule(tuple(weights or [1.0] * len(stages)), confidence)
+    outcome = replay(rule, thresholds, [predictions.probabilities[name] for name in stages])
+    costs = [gmacs[name] for name in stages]
+    return Evaluation(
+        images=len(predictions.class_ids),
+        correct=int((outcome.class_id == predictions.class_ids).sum()),
+        exit_rates=_exit_rates(outcome, len(stages)),
+        mean_gmacs=float(np.cumsum(costs)[outcome.exit_stage - 1].mean()),
+        worst_gmacs=float(sum(costs)),
+    )
+
+
+def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE_LEVEL) -> tuple[float, float]:
+    """Return the Wilson score interval of a proportion (E. B. Wilson, JASA 22, 1927)."""
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    share, spread = successes / trials, z * z / trials
+    centre = (share + spread / 2) / (1 + spread)
+    half = z / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _exit_rates(outcome: Outcome, stages: int) -> tuple[float, ...]:
+    counts = np.bincount(outcome.exit_stage, minlength=stages + 1)[1:]
+    return tuple(float(count) for count in counts / counts.sum())

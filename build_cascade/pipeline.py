@@ -1,0 +1,139 @@
+"""The steps of choosing a cascade, each from files to files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from build_engines.files import fingerprint, sha256, write_text_whole
+from build_engines.image_folder import open_image_folder
+from build_engines.pool import Pool
+from build_engines.record import ExportRecord
+from build_engines.workspace import Workspace
+from cascade_spec import Cascade
+from pydantic import TypeAdapter, ValidationError
+
+from build_cascade import throughput
+from build_cascade.choice import Bench, Goal, choose, write_down
+from build_cascade.errors import ChoiceError
+from build_cascade.predict import predict
+from build_cascade.predictions import Predictions, write_images
+from build_cascade.report import CASCADE, ENSEMBLE
+from build_cascade.search import Candidate, search
+from build_cascade.served import ServedModel
+
+SPLITS = ("calibration", "test")
+FRONTIER = TypeAdapter(list[Candidate])
+SPEEDS = TypeAdapter(dict[str, float])
+MEASURED_IMAGES = 256
+
+OnProgress = Callable[[str, int, int], None]
+
+
+def collect_predictions(pool: Pool, workspace: Workspace, split: str, folder: Path, url: str, tell: OnProgress) -> int:
+    """Collect the predictions of every served backbone on one folder of labelled images.
+
+    Returns:
+        How many backbones were asked; what is there already is kept.
+
+    Raises:
+        ChoiceError: a backbone is not served or not of this pool.
+        ImageFolderError: the folder or an image cannot be used.
+    """
+    images = open_image_folder(folder, pool.labels)
+    asked = 0
+    for backbone in pool.backbones:
+        title = f"{backbone.name} on {split}"
+        with ServedModel(url, backbone.name) as served:
+            asked += predict(
+                served,
+                images,
+                len(pool.labels),
+                workspace.predictions(split),
+                lambda done, title=title: tell(title, done, len(images)),  # type: ignore[misc]
+            )
+    write_images(workspace.predictions(split), images)
+    return asked
+
+
+def read_bench(pool: Pool, workspace: Workspace, confidence: str) -> Bench:
+    """Read what cascades are judged by: predictions on both splits, and costs.
+
+    Raises:
+        PredictionError: predictions are missing or damaged.
+        BuildError: a backbone has no up-to-date ONNX file, and so no cost.
+    """
+    names = [backbone.name for backbone in pool.backbones]
+    calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
+    gmacs = {backbone.name: ExportRecord.required(pool, backbone, workspace).gmacs for backbone in pool.backbones}
+    return Bench(calibration, test, gmacs, confidence)
+
+
+def search_frontier(bench: Bench, workspace: Workspace, tell: Callable[[int, int], None]) -> list[Candidate]:
+    """Search on the calibration images and keep the frontier."""
+    found = search(bench.calibration, bench.gmacs, confidence=bench.confidence, on_committee=tell)
+    write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
+    return found
+
+
+def read_frontier(workspace: Workspace) -> list[Candidate]:
+    """Read what the last search found.
+
+    Raises:
+        ChoiceError: there was none.
+    """
+    try:
+        return FRONTIER.validate_json(workspace.frontier.read_text())
+    except (OSError, ValidationError) as error:
+        raise ChoiceError(f"cannot read {workspace.frontier} ({error}); run build-cascade search") from error
+
+
+def choose_and_write(pool: Pool, bench: Bench, found: list[Candidate], goal: Goal, output: Path) -> Cascade:
+    """Choose a cascade for a goal and write it as cascade.json.
+
+    Raises:
+        GoalError: nothing reaches the goal.
+    """
+    chosen = choose(found, len(bench.calibration.class_ids), goal)
+    cascade = write_down(pool, chosen, bench, goal)
+    write_text_whole(output, cascade.to_json())
+    return cascade
+
+
+def measured_ways(pool: Pool) -> dict[str, list[str]]:
+    """Name what is measured: each backbone, all of them one after another, and the cascade."""
+    names = [backbone.name for backbone in pool.backbones]
+    return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
+
+
+def measure_throughput(
+    pool: Pool, workspace: Workspace, folder: Path, url: str, cascade: Path, tell: Callable[[], None]
+) -> dict[str, float]:
+    """Measure images a second of all that is served, on images of a labelled folder, and keep the figures.
+
+    Raises:
+        ChoiceError: something is not served.
+        ImageFolderError: the folder or an image cannot be used.
+    """
+    canvases = open_image_folder(folder, pool.labels).spread(MEASURED_IMAGES).canvases(pool.canvas)
+    speeds = throughput.measure(url, measured_ways(pool), canvases, tell)
+    content = {"made_of": _measured_on(pool, workspace, cascade), "images_per_s": speeds}
+    write_text_whole(workspace.throughput, json.dumps(content, indent=1))
+    return speeds
+
+
+def read_throughput(pool: Pool, workspace: Workspace, cascade: Path) -> dict[str, float]:
+    """Read the measured speeds; none where they are of another cascade or other backbones."""
+    try:
+        content = json.loads(workspace.throughput.read_text())
+        current = content["made_of"] == _measured_on(pool, workspace, cascade)
+        return SPEEDS.validate_python(content["images_per_s"]) if current else {}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _measured_on(pool: Pool, workspace: Workspace, cascade: Path) -> str:
+    graphs = [ExportRecord.required(pool, backbone, workspace).onnx_sha256 for backbone in pool.backbones]
+    return fingerprint(sha256(cascade), *graphs)

@@ -1,0 +1,102 @@
+"""Predictions on labelled images, one file a backbone: what a cascade is chosen on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from build_engines.files import write_text_whole, write_whole
+from build_engines.image_folder import ImageFolder
+
+from build_cascade.errors import PredictionError
+
+Probabilities = npt.NDArray[np.float16]
+SUM_TOLERANCE = 0.02  # float16 rounds each of C probabilities
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Hold the predictions of several backbones on the same N images.
+
+    Attributes:
+        class_ids: INT64 [N], the true classes.
+        probabilities: FP16 [N, C] of each backbone, by name.
+    """
+
+    class_ids: npt.NDArray[np.int64]
+    probabilities: Mapping[str, Probabilities]
+
+    def __post_init__(self) -> None:
+        shapes = {name: array.shape for name, array in self.probabilities.items()}
+        if len(set(shapes.values())) != 1:
+            raise PredictionError(f"predictions have different shapes: {shapes}; collect them again on one image folder")
+        count, classes = next(iter(shapes.values()))
+        if count != len(self.class_ids):
+            raise PredictionError(f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again")
+        if count == 0 or self.class_ids.min() < 0 or self.class_ids.max() >= classes:
+            raise PredictionError(f"labels must be 0 to {classes - 1} and there must be at least one")
+        for name, array in self.probabilities.items():
+            check_probabilities(name, array)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name the backbones."""
+        return tuple(self.probabilities)
+
+    @classmethod
+    def read(cls, folder: Path, names: Sequence[str]) -> Self:
+        """Read the predictions of some backbones; the arrays stay on disk.
+
+        Raises:
+            PredictionError: a file is missing, half-written, or not of these images.
+        """
+        try:
+            class_ids = np.load(folder / "class_ids.npy")
+        except (OSError, ValueError) as error:
+            raise PredictionError(f"no predictions in {folder} ({error}); run build-cascade predict") from error
+        return cls(class_ids, {name: read_probabilities(folder, name) for name in names})
+
+
+def read_probabilities(folder: Path, name: str) -> Probabilities:
+    """Map one backbone's predictions from disk: FP16 [N, C].
+
+    Raises:
+        PredictionError: the file is missing or half-written.
+    """
+    path = folder / f"{name}.npy"
+    try:
+        return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+    except (OSError, ValueError) as error:
+        raise PredictionError(f"{path} is missing or half-written ({error}); run build-cascade predict again") from error
+
+
+def check_probabilities(name: str, probabilities: npt.NDArray[np.floating]) -> None:
+    """Check that every row is a probability vector.
+
+    Raises:
+        PredictionError: a row has NaN, a negative number, or does not sum to one.
+    """
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    wrong = ~(np.abs(sums - 1) <= SUM_TOLERANCE) | (probabilities.min(axis=1) < 0)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        raise PredictionError(
+            f"predictions of {name!r}: row {row} sums to {sums[row]:.4g}, {int(wrong.sum())} of {len(wrong)} rows are "
+            "no probabilities; the backbone must answer softmax probabilities"
+        )
+
+
+def write_images(folder: Path, images: ImageFolder) -> None:
+    """Write which images the predictions of a folder are of, and their true classes."""
+    write_text_whole(folder / "images.json", json.dumps(images.image_ids, indent=0))
+    write_whole(folder / "class_ids.npy", lambda aside: _save(aside, images.class_ids))
+
+
+def _save(path: Path, array: npt.NDArray[np.int64]) -> None:
+    with path.open("wb") as file:  # numpy would append .npy to the name
+        np.save(file, array)

@@ -1,0 +1,121 @@
+"""Show what a pool and its cascade do: a table in the terminal and the accuracy-against-cost plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import matplotlib as mpl
+from build_engines.files import write_whole
+from cascade_spec import Cascade
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from build_cascade.choice import Bench
+from build_cascade.evaluation import Evaluation
+from build_cascade.search import Candidate
+
+CASCADE = "cascade"
+ENSEMBLE = "ensemble of all"
+MMACS_PER_GMAC = 1000
+DOTS_PER_INCH = 150
+NEVER = float("inf")
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one line of the report: what something does on the test images."""
+
+    name: str
+    kind: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Report:
+    """Hold what is shown: single backbones, the ensemble of all, the cascade with its operating points, the frontier."""
+
+    rows: tuple[Row, ...]
+    frontier: tuple[Evaluation, ...]
+
+    @classmethod
+    def of(cls, bench: Bench, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
+        """Replay everything on the test images."""
+        by_cost = sorted(bench.test.names, key=lambda name: bench.gmacs[name])
+        stages = [stage.model for stage in cascade.stages]
+        singles = [Row(name, "single", bench.on_test([name])) for name in by_cost]
+        ensemble = Row(ENSEMBLE, "ensemble", bench.on_test(by_cost, [NEVER] * (len(by_cost) - 1)))
+        chosen = Row(CASCADE, "cascade", bench.on_test(stages, cascade.thresholds))
+        points = [
+            Row(f"  {name}", "operating point", bench.on_test(stages, point.thresholds))
+            for name, point in cascade.operating_points.items()
+        ]
+        return cls(
+            (*singles, ensemble, chosen, *points),
+            tuple(bench.on_test(candidate.stages, candidate.thresholds) for candidate in frontier),
+        )
+
+
+def table(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -> Table:
+    """Return the report as a table for the terminal."""
+    images = report.rows[0].evaluation.images
+    title = f"{cascade.name}: {' → '.join(stage.model for stage in cascade.stages)} (on {images} test images)"
+    result = Table("", "accuracy", "95 % interval", "mean MMACs", "worst MMACs", "images/s", "exit rates", title=title)
+    for row in report.rows:
+        seen = row.evaluation
+        result.add_row(
+            row.name,
+            f"{seen.accuracy:.2%}",
+            f"{seen.interval[0]:.1%} – {seen.interval[1]:.1%}",
+            f"{seen.mean_gmacs * MMACS_PER_GMAC:.3g}",
+            f"{seen.worst_gmacs * MMACS_PER_GMAC:.3g}",
+            f"{images_per_s[row.name]:.0f}" if row.name in images_per_s else "",
+            " / ".join(f"{rate:.0%}" for rate in seen.exit_rates) if row.kind in {CASCADE, "operating point"} else "",
+            style="bold" if row.kind == CASCADE else None,
+        )
+    return result
+
+
+def plot(report: Report, path: Path, title: str) -> None:
+    """Save accuracy against mean cost as PNG: singles as dots, ensembles as squares, cascades as stars."""
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(7.5, 4.8), layout="constrained")
+        axes = figure.subplots()
+        _draw_frontier(axes, report.frontier)
+        for row in report.rows:
+            _draw_row(axes, row)
+        axes.set(xscale="log", xlabel="mean cost of an image (million multiply-accumulates)", ylabel="accuracy (%)")
+        axes.set_title(title, loc="left", fontsize=11)
+        axes.grid(alpha=0.25, which="both")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.legend(loc="lower right", frameon=False)
+    write_whole(path, lambda aside: figure.savefig(aside, dpi=DOTS_PER_INCH, format="png"))
+
+
+def _draw_frontier(axes: Axes, frontier: Sequence[Evaluation]) -> None:
+    cost = [seen.mean_gmacs * MMACS_PER_GMAC for seen in frontier]
+    accuracy = [seen.accuracy * 100 for seen in frontier]
+    axes.plot(cost, accuracy, color="tab:orange", alpha=0.6, linewidth=1.2, label="best cascades (chosen on calibration)")
+
+
+def _draw_row(axes: Axes, row: Row) -> None:
+    styles = {
+        "single": ("o", "tab:blue", 45),
+        "ensemble": ("s", "tab:green", 45),
+        CASCADE: ("*", "tab:red", 190),
+        "operating point": ("*", "tab:red", 60),
+    }
+    marker, colour, size = styles[row.kind]
+    seen = row.evaluation
+    x, y = seen.mean_gmacs * MMACS_PER_GMAC, seen.accuracy * 100
+    if row.kind in {"single", CASCADE}:
+        below, above = ((seen.accuracy - seen.interval[0]) * 100, (seen.interval[1] - seen.accuracy) * 100)
+        axes.errorbar(x, y, [[below], [above]], color=colour, alpha=0.35, linewidth=1)
+    axes.scatter(x, y, size, colour, marker, zorder=3, label="this cascade, served" if row.kind == CASCADE else None)
+    if row.kind != "operating point":
+        axes.annotate(row.name, (x, y), xytext=(7, -11), textcoords="offset points", fontsize=9)
+    elif row.name.strip() != "balanced":
+        axes.annotate(row.name.strip(), (x, y), xytext=(-6, 8), textcoords="offset points", fontsize=8, ha="right")

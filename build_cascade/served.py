@@ -1,0 +1,65 @@
+"""Ask one served model over gRPC, as the search sees it: canvases in, an output out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from build_engines.canvas import Canvas
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from build_cascade.errors import ChoiceError
+
+TIMEOUT_S = 120.0
+
+
+class ServedModel:
+    """Ask a model of a Triton server.
+
+    Raises:
+        ChoiceError: from every method, when the server is not there or the model fails.
+    """
+
+    def __init__(self, url: str, name: str) -> None:
+        self.name = name
+        self._url = url
+        self._triton = InferenceServerClient(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._triton.close()
+
+    @property
+    def config(self) -> Any:  # noqa: ANN401 (protobuf's classes have no stubs)
+        """Return the model's Triton configuration, a ModelConfig message."""
+        with self._errors():
+            return self._triton.get_model_config(self.name, client_timeout=TIMEOUT_S).config
+
+    def infer(self, canvases: Canvas, output: str = "probabilities") -> npt.NDArray[Any]:
+        """Ask about UINT8 [n, S, S, 3]; return one output, [n, ...]."""
+        tensor = InferInput("image", list(canvases.shape), "UINT8")
+        tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
+        with self._errors():
+            wanted = [InferRequestedOutput(output)]
+            response = self._triton.infer(self.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
+        answer: npt.NDArray[Any] = response.as_numpy(output)
+        if len(answer) != len(canvases):
+            raise ChoiceError(f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; is numpy < 2 there?")
+        return answer
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except InferenceServerException as error:
+            raise ChoiceError(f"model {self.name!r} at {self._url}: {error.message()}; serve it with make serve") from error

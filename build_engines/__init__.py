@@ -1,0 +1,1 @@
+"""Turn a pool file into ONNX files, TensorRT plans and Triton model entries."""

@@ -1,0 +1,130 @@
+"""Compare what was built with what it was built from, on real images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_images
+from timm.data import create_transform
+
+from build_engines.canvas import Canvas, to_canvas
+from build_engines.errors import CheckError
+from build_engines.preprocessing import DataConfig, ServedBackbone
+from build_engines.record import GraphCheck, PreprocessingCheck
+
+BATCHES = (1, 2, 7)
+PROBABILITY_TOLERANCE = 1e-4
+# Pillow rounds to whole levels after each pass; the matrix products do not.
+LARGEST_PIXEL_TOLERANCE = 4.0
+MEAN_PIXEL_TOLERANCE = 0.5
+CLASS_AGREEMENT_FLOOR = 0.98
+SAMPLE_CROPS = 16
+
+Floats = npt.NDArray[np.float32]
+
+
+def sample_canvases(size: int) -> Canvas:
+    """Return crops of scikit-learn's two photographs on the canvas: UINT8 [16, size, size, 3]."""
+    crops = []
+    generator = np.random.default_rng(0)
+    for photograph in load_sample_images().images:
+        for _ in range(SAMPLE_CROPS // 2):
+            side = int(generator.integers(200, photograph.shape[0]))
+            top, left = (int(generator.integers(0, extent - side)) for extent in photograph.shape[:2])
+            crops.append(to_canvas(photograph[top : top + side, left : left + side], size))
+    return np.stack(crops)
+
+
+def check_graph(name: str, served: ServedBackbone, onnx_file: Path, images: Canvas) -> GraphCheck:
+    """Compare ONNX Runtime with PyTorch at several batch sizes.
+
+    Args:
+        name: Of the backbone, for the error.
+        served: The PyTorch module that was exported.
+        onnx_file: The exported file.
+        images: UINT8 [N, S, S, 3].
+
+    Raises:
+        CheckError: the largest difference of a probability is beyond the tolerance.
+    """
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    pairs = []
+    for batch in BATCHES:
+        rows = np.resize(images, (batch, *images.shape[1:]))
+        (answer,) = session.run(["probabilities"], {"image": rows})
+        pairs.append((answer, _probabilities(served, torch.from_numpy(rows))))
+    check = GraphCheck(
+        largest_probability_difference=max(float(np.abs(a - b).max()) for a, b in pairs),
+        class_agreement=float(np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))),
+    )
+    if check.largest_probability_difference > PROBABILITY_TOLERANCE:
+        raise CheckError(
+            f"backbone {name!r}: ONNX Runtime differs from PyTorch by {check.largest_probability_difference:.2g} "
+            f"(tolerance {PROBABILITY_TOLERANCE}); the file was not kept"
+        )
+    return check
+
+
+def check_preprocessing(name: str, served: ServedBackbone, data: DataConfig, images: Canvas) -> PreprocessingCheck:
+    """Compare the fused preprocessing with timm's own evaluation transform.
+
+    Args:
+        name: Of the backbone, for the error.
+        served: The PyTorch module that will be exported.
+        data: The backbone's preprocessing.
+        images: UINT8 [N, S, S, 3].
+
+    Raises:
+        CheckError: pixels or predicted classes differ beyond the tolerance.
+    """
+    theirs = _timm_inputs(data, images)
+    with torch.inference_mode():
+        ours = served.preprocessing(torch.from_numpy(images))
+        our_class = served.backbone(ours).argmax(1)
+        their_class = served.backbone(theirs).argmax(1)
+    levels = (ours - theirs).abs() * torch.tensor(data.std).view(3, 1, 1) * 255
+    check = PreprocessingCheck(
+        images=len(images),
+        largest_pixel_difference=float(levels.max()),
+        mean_pixel_difference=float(levels.mean()),
+        class_agreement=float((our_class == their_class).float().mean()),
+    )
+    _require_agreement(name, check)
+    return check
+
+
+def _require_agreement(name: str, check: PreprocessingCheck) -> None:
+    within = (
+        check.largest_pixel_difference <= LARGEST_PIXEL_TOLERANCE
+        and check.mean_pixel_difference <= MEAN_PIXEL_TOLERANCE
+        and check.class_agreement >= CLASS_AGREEMENT_FLOOR
+    )
+    if not within:
+        raise CheckError(
+            f"backbone {name!r}: fused preprocessing differs from timm's: largest {check.largest_pixel_difference:.2f} "
+            f"(tolerance {LARGEST_PIXEL_TOLERANCE}), mean {check.mean_pixel_difference:.2f} ({MEAN_PIXEL_TOLERANCE}) of "
+            f"255 levels, same class on {check.class_agreement:.1%} of {check.images} images "
+            f"({CLASS_AGREEMENT_FLOOR:.0%}); nothing was exported"
+        )
+
+
+def _timm_inputs(data: DataConfig, images: Canvas) -> torch.Tensor:
+    transform = create_transform(
+        data.input_size,
+        is_training=False,
+        interpolation=data.interpolation,
+        mean=data.mean,
+        std=data.std,
+        crop_pct=data.crop_pct,
+    )
+    return torch.stack([transform(Image.fromarray(image)) for image in images])
+
+
+def _probabilities(served: ServedBackbone, images: torch.Tensor) -> Floats:
+    with torch.inference_mode():
+        return served(images).numpy()  # type: ignore[no-any-return]

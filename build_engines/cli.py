@@ -1,0 +1,82 @@
+"""The command `build-engines`: pool file in; ONNX files and Triton entries out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from build_engines.console import friendly_errors, progress_bar
+from build_engines.errors import BuildError
+from build_engines.pool import load_pool
+from build_engines.record import ExportRecord
+from build_engines.runtimes import RUNTIMES
+from build_engines.triton_repository import put_cascade, write_backbone
+from build_engines.workspace import Workspace
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+console = Console()
+friendly = friendly_errors(BuildError)
+
+PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
+Build = Annotated[Path, typer.Option(help="Where built files go.")]
+Images = Annotated[
+    Path | None,
+    typer.Option(help="A folder of labelled images to check with; by default crops of two photographs."),
+]
+Repository = Annotated[Path, typer.Option(help="The Triton model repository to write to.")]
+RuntimeName = Annotated[str, typer.Option(help=f"What serves the backbones: {', '.join(RUNTIMES)}.")]
+
+
+@app.command()
+@friendly
+def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) -> None:
+    """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
+    loaded = load_pool(pool)
+    workspace = Workspace.of(loaded, build)
+    records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
+    missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
+    if missing:
+        from build_engines.export import check_images, check_pool, export  # noqa: PLC0415 (torch takes seconds)
+
+        check_pool(loaded)
+        canvases = check_images(loaded, images)
+        with progress_bar(console) as progress:
+            for backbone in progress.track(missing, description="exporting"):
+                records[backbone.name] = export(loaded, backbone, workspace, canvases)
+    console.print(_table(loaded.name, {name: record for name, record in records.items() if record}))
+    console.print(f"{len(missing)} exported, {len(records) - len(missing)} reused, in {workspace.folder / 'onnx'}")
+
+
+@app.command()
+@friendly
+def repository(
+    pool: PoolFile,
+    build: Build = Path("build"),
+    output: Repository = Path("model_repository"),
+    runtime: RuntimeName = "embedded",
+) -> None:
+    """Write a Triton entry for every exported backbone, and the cascade's BLS model beside them."""
+    loaded = load_pool(pool)
+    workspace = Workspace.of(loaded, build)
+    for backbone in loaded.backbones:
+        wrote = write_backbone(loaded, backbone, workspace, output, runtime)
+        console.print(f"{output / backbone.name}: {'written' if wrote else 'reused'}")
+    put_cascade(output)
+
+
+def _table(title: str, records: dict[str, ExportRecord]) -> Table:
+    table = Table("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class", title=title)
+    for name, record in records.items():
+        pixels = record.preprocessing
+        table.add_row(
+            name,
+            f"{record.gmacs * 1000:.4g}",
+            f"{record.graph.largest_probability_difference:.0e}",
+            f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
+            f"{pixels.class_agreement:.1%} of {pixels.images}",
+        )
+    return table

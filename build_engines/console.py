@@ -1,0 +1,45 @@
+"""What the command lines share: progress bars, and expected errors as one clear line instead of a traceback."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+INTERRUPTED = 130
+
+
+def progress_bar(console: Console) -> Progress:
+    """Return a progress bar that says what is done, of how much, and how long the rest takes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def friendly_errors(
+    *expected: type[Exception],
+) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
+    """Return a decorator: print an expected error and exit with 1; on Ctrl-C exit with 130."""
+
+    def decorate(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+        @functools.wraps(command)
+        def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+            stderr = Console(stderr=True)
+            try:
+                return command(*args, **kwargs)
+            except expected as error:
+                stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+                raise typer.Exit(1) from error
+            except KeyboardInterrupt as error:
+                stderr.print("interrupted; what is finished is kept, start again to go on")
+                raise typer.Exit(INTERRUPTED) from error
+
+        return run
+
+    return decorate

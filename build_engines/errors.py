@@ -1,0 +1,23 @@
+"""The errors of build_engines; every message says how to fix what it names.
+
+BuildError
+├── PoolError       the pool file cannot be used
+├── WeightsError    the weights are missing or do not fit the backbone
+└── CheckError      a built file does not agree with the model it was built from
+"""
+
+
+class BuildError(Exception):
+    """Base of every error that build_engines raises on purpose."""
+
+
+class PoolError(BuildError):
+    """Say what is wrong in a pool file."""
+
+
+class WeightsError(BuildError):
+    """Say which weights are missing or do not fit."""
+
+
+class CheckError(BuildError):
+    """Say which built file disagrees with its source, and by how much."""

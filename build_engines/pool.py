@@ -1,0 +1,127 @@
+"""The pool file: which backbones may be chosen from, over one label set."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from build_engines.errors import PoolError
+
+PRETRAINED = "pretrained"
+
+Channels = tuple[float, float, float]
+
+
+class Backbone(BaseModel):
+    """Describe one pretrained classifier: architecture, weights, input size.
+
+    Preprocessing fields left out are taken from timm's `pretrained_cfg`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    architecture: str
+    weights: str
+    input_size: Annotated[int, Field(ge=8, le=2048)]
+    classes: Annotated[int, Field(ge=1)]
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    mean: Channels | None = None
+    std: Channels | None = None
+    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
+    interpolation: Literal["bicubic", "bilinear"] | None = None
+    max_batch_size: Annotated[int, Field(ge=1)] = 32
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Tell whether timm downloads the weights."""
+        return self.weights == PRETRAINED
+
+
+class Pool(BaseModel):
+    """Hold the backbones of one label set and the canvas they all take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    canvas: Annotated[int, Field(ge=8, le=2048)]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    backbones: Annotated[tuple[Backbone, ...], Field(min_length=1)]
+    folder: Path
+    sha256: str
+
+    @model_validator(mode="after")
+    def _one_name_one_label_set(self) -> Self:
+        repeated = [name for name, count in Counter(b.name for b in self.backbones).items() if count > 1]
+        if repeated:
+            raise ValueError(f"two backbones are called {repeated[0]!r}; give each its own name")
+        if "cascade" in {b.name for b in self.backbones}:
+            raise ValueError("'cascade' is the name of the served cascade; call the backbone something else")
+        for backbone in self.backbones:
+            if backbone.classes != len(self.labels):
+                raise ValueError(
+                    f"backbone {backbone.name!r} has {backbone.classes} classes but the pool has "
+                    f"{len(self.labels)} labels; every backbone of a pool answers over the same labels"
+                )
+        return self
+
+    def weights_file(self, backbone: Backbone) -> Path:
+        """Return where a backbone's own weights lie; relative paths start at the pool file's folder."""
+        return (self.folder / backbone.weights).resolve()
+
+    def backbone(self, name: str) -> Backbone:
+        """Return the backbone called `name`.
+
+        Raises:
+            PoolError: there is none.
+        """
+        for backbone in self.backbones:
+            if backbone.name == name:
+                return backbone
+        known = ", ".join(b.name for b in self.backbones)
+        raise PoolError(f"pool {self.name!r} has no backbone {name!r}; it has: {known}")
+
+
+def load_pool(path: Path) -> Pool:
+    """Read and validate a pool file.
+
+    Args:
+        path: A YAML file.
+
+    Raises:
+        PoolError: the file is missing, is no YAML, or breaks a rule of the format.
+    """
+    text = _read(path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PoolError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PoolError(f"{path} must be a mapping with name, canvas, labels and backbones")
+    if isinstance(content.get("labels"), str):
+        content["labels"] = _read(path.parent / content["labels"]).splitlines()
+    try:
+        return Pool(**content, folder=path.parent, sha256=hashlib.sha256(text.encode()).hexdigest())
+    except (ValidationError, TypeError) as error:
+        raise PoolError(f"{path}: {_explain(error)}") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoolError(f"cannot read {path}: {error}") from error
+
+
+def _explain(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(str(part) for part in entry['loc']) or 'pool'}: {entry['msg'].removeprefix('Value error, ')}"
+        for entry in error.errors()
+    )

@@ -1,0 +1,23 @@
+"""ONNX Runtime in process, under Triton's Python backend: what the pip-installed server can run."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+
+class Embedded:
+    """Serve a backbone by ONNX Runtime on one CPU core an instance."""
+
+    def configure(self, config: ModelConfig) -> None:
+        """Choose the Python backend, one instance, one thread."""
+        config.backend = "python"
+        config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
+        config.parameters["intra_op_threads"].string_value = "1"
+
+    def fill(self, version: Path, onnx: Path) -> None:
+        """Put the Python model beside the ONNX file that it loads."""
+        shutil.copyfile(Path(__file__).with_name("model.py"), version / "model.py")
+        shutil.copyfile(onnx, version / "model.onnx")

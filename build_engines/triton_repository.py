@@ -1,0 +1,90 @@
+"""Write the entries of a Triton model repository: one a backbone, and the cascade beside them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
+
+from build_engines.errors import BuildError
+from build_engines.files import write_folder_whole
+from build_engines.pool import Backbone, Pool
+from build_engines.record import ExportRecord
+from build_engines.runtimes import RUNTIMES, Runtime
+from build_engines.workspace import Workspace
+
+HOME = Path(__file__).resolve().parent.parent / "model_repository"
+CASCADE = "cascade"
+VERSION = "1"
+MADE_FROM = "onnx_sha256"
+
+
+def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, repository: Path, runtime: str) -> bool:
+    """Write the entry of one backbone, whole or not at all.
+
+    Args:
+        pool: The pool.
+        backbone: One of its backbones, exported before.
+        workspace: Where its ONNX file lies.
+        repository: The model repository.
+        runtime: A key of `RUNTIMES`.
+
+    Returns:
+        Whether anything was written; an entry made of the same ONNX file and configuration is left alone.
+
+    Raises:
+        BuildError: unknown runtime, or the ONNX file is missing or out of date.
+    """
+    if runtime not in RUNTIMES:
+        raise BuildError(f"unknown runtime {runtime!r}; known are {', '.join(RUNTIMES)}")
+    record = ExportRecord.required(pool, backbone, workspace)
+    config = backbone_config(pool, backbone, RUNTIMES[runtime])
+    config.parameters[MADE_FROM].string_value = record.onnx_sha256
+    entry = repository / backbone.name
+    if _is_current(entry, config):
+        return False
+
+    def write(folder: Path) -> None:
+        (folder / VERSION).mkdir()
+        RUNTIMES[runtime].fill(folder / VERSION, workspace.onnx(backbone.name))
+        (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+    write_folder_whole(entry, write)
+    return True
+
+
+def backbone_config(pool: Pool, backbone: Backbone, runtime: Runtime) -> ModelConfig:
+    """Return the Triton configuration of a backbone."""
+    config = ModelConfig(name=backbone.name, max_batch_size=backbone.max_batch_size)
+    config.input.append(ModelInput(name="image", data_type="TYPE_UINT8", dims=[pool.canvas, pool.canvas, 3]))
+    config.output.append(ModelOutput(name="probabilities", data_type="TYPE_FP32", dims=[len(pool.labels)]))
+    config.dynamic_batching.SetInParent()
+    runtime.configure(config)
+    return config
+
+
+def put_cascade(repository: Path) -> None:
+    """Copy the BLS model of the cascade into another repository than the project's own; its cascade.json stays."""
+    target = repository / CASCADE
+    if target.resolve() == (HOME / CASCADE).resolve():
+        return
+    kept = target / "cascade.json"
+    text = kept.read_bytes() if kept.is_file() else None
+
+    def write(folder: Path) -> None:
+        ignored = shutil.ignore_patterns("cascade.json", "__pycache__", ".*")
+        shutil.copytree(HOME / CASCADE, folder, dirs_exist_ok=True, ignore=ignored)
+        if text is not None:
+            (folder / "cascade.json").write_bytes(text)
+
+    write_folder_whole(target, write)
+
+
+def _is_current(entry: Path, config: ModelConfig) -> bool:
+    try:
+        present = text_format.Parse((entry / "config.pbtxt").read_text(), ModelConfig())
+    except (OSError, text_format.ParseError):
+        return False
+    return bool(present == config) and (entry / VERSION).is_dir()

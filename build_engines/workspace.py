@@ -1,0 +1,47 @@
+"""Where things built of a pool lie."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from build_engines.pool import Pool
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Name the files that are built of one pool, all below `build/<pool>/`."""
+
+    folder: Path
+
+    @classmethod
+    def of(cls, pool: Pool, build: Path) -> Workspace:
+        """Return the workspace of a pool below the build folder."""
+        return cls(build / pool.name)
+
+    def onnx(self, backbone: str) -> Path:
+        """Name a backbone's ONNX file."""
+        return self.folder / "onnx" / f"{backbone}.onnx"
+
+    def export_record(self, backbone: str) -> Path:
+        """Name what is known of a backbone's ONNX file."""
+        return self.folder / "onnx" / f"{backbone}.json"
+
+    def predictions(self, split: str) -> Path:
+        """Name the folder of the predictions on a split of the images."""
+        return self.folder / "predictions" / split
+
+    @property
+    def frontier(self) -> Path:
+        """Name what the search found."""
+        return self.folder / "frontier.json"
+
+    @property
+    def throughput(self) -> Path:
+        """Name the measured speeds."""
+        return self.folder / "throughput.json"
+
+    @property
+    def report(self) -> Path:
+        """Name the folder of the report."""
+        return self.folder / "report"

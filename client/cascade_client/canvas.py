@@ -1,0 +1,75 @@
+"""The canvas: the one image shape that a cascade takes, UINT8 [S, S, 3] in RGB.
+
+This file lives in the client, which must stand alone; the workbench reaches it through a symbolic link,
+so that images are prepared by the same code when a cascade is chosen and when it is served.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+Canvas = npt.NDArray[np.uint8]
+
+
+class UnusableImage(ValueError):
+    """Say why something given as an image cannot be put on the canvas."""
+
+
+def to_canvas(image: ImageLike, size: int) -> Canvas:
+    """Put an image on the canvas: upright, RGB, centre square, `size` pixels a side.
+
+    Args:
+        image: A path, encoded bytes, a PIL image, or an array UINT8 [H, W, 3] (RGB) or [H, W] (grey).
+        size: Side S of the canvas, in pixels.
+
+    Returns:
+        UINT8 [S, S, 3], contiguous.
+
+    Raises:
+        UnusableImage: the file cannot be read, is no image, is cut short, or the array has another shape or dtype.
+    """
+    picture = _rgb(_opened(image))
+    fitted = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    return np.ascontiguousarray(fitted, dtype=np.uint8)
+
+
+def _opened(image: ImageLike) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image
+    if isinstance(image, np.ndarray):
+        return _from_array(image)
+    if not isinstance(image, str | Path | bytes):
+        raise UnusableImage(f"expected a path, bytes, a PIL image or an array, got {type(image).__name__}")
+    name = "these bytes" if isinstance(image, bytes) else str(image)
+    try:
+        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+        opened.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UnusableImage(f"cannot read {name} as an image: {error}") from error
+    return opened
+
+
+def _from_array(array: npt.NDArray[Any]) -> Image.Image:
+    right_shape = (array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)) and array.size > 0  # noqa: PLR2004
+    if array.dtype != np.uint8 or not right_shape:
+        raise UnusableImage(
+            f"expected an array uint8 [height, width, 3] (RGB) or [height, width] (grey), "
+            f"got {array.dtype} {list(array.shape)}; convert it, for example (x * 255).round().astype('uint8')"
+        )
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
+        upright = Image.fromarray((np.asarray(upright, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if upright.mode == "P" and "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    return upright.convert("RGB")

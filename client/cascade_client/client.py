@@ -1,0 +1,152 @@
+"""The client: images in, classifications out, over gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Self
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
+from cascade_client.errors import InvalidImage, InvalidRequest, from_triton
+from cascade_client.results import DETAILS, OUTPUTS, Classification, read_results
+
+DEFAULT_MODEL = "cascade"
+DEFAULT_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Status:
+    """Describe a served cascade.
+
+    Attributes:
+        model: Its Triton model name.
+        ready: Whether the server says that it answers.
+        versions: Served versions.
+        server: Triton's name and version.
+        canvas: Side of the canvas, in pixels.
+        classes: Number of classes.
+        stages: Number of stages.
+        max_batch_size: The most images in one request.
+    """
+
+    model: str
+    ready: bool
+    versions: tuple[str, ...]
+    server: str
+    canvas: int
+    classes: int
+    stages: int
+    max_batch_size: int
+
+
+class CascadeClient:
+    """Ask one served cascade; the connection is shared by threads and closed by `close` or the context.
+
+    Attributes:
+        url: host:port of Triton's gRPC service.
+        model: The cascade's Triton model name.
+        timeout_s: How long one call to the server may take.
+    """
+
+    def __init__(self, url: str, *, model: str = DEFAULT_MODEL, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self.url = url
+        self.model = model
+        self.timeout_s = timeout_s
+        self._triton = InferenceServerClient(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._triton.close()
+
+    @cached_property
+    def status(self) -> Status:
+        """Ask the server about the cascade, once.
+
+        Raises:
+            ServerUnavailable: no server answers.
+            ModelNotFound: it has no such cascade.
+        """
+        with self._errors():
+            server = self._triton.get_server_metadata(client_timeout=self.timeout_s)
+            metadata = self._triton.get_model_metadata(self.model, client_timeout=self.timeout_s)
+            config = self._triton.get_model_config(self.model, client_timeout=self.timeout_s).config
+            ready = self._triton.is_model_ready(self.model, client_timeout=self.timeout_s)
+        shapes = {tensor.name: list(tensor.shape) for tensor in (*metadata.inputs, *metadata.outputs)}
+        if not {"image", *DETAILS} <= set(shapes):
+            raise InvalidRequest(f"{self.url}: model {self.model!r} is no cascade; it has {', '.join(shapes)}")
+        return Status(
+            model=self.model,
+            ready=bool(ready),
+            versions=tuple(metadata.versions),
+            server=f"{server.name} {server.version}",
+            canvas=shapes["image"][1],
+            classes=shapes["probabilities"][1],
+            stages=shapes["stage_confidence"][1],
+            max_batch_size=config.max_batch_size,
+        )
+
+    def classify(
+        self,
+        images: Sequence[ImageLike],
+        *,
+        operating_point: str | None = None,
+        max_stage: int | None = None,
+        details: bool = False,
+    ) -> list[Classification]:
+        """Classify images, in requests as large as the server takes.
+
+        Args:
+            images: Paths, encoded bytes, PIL images, or arrays UINT8 [H, W, 3] (RGB) or [H, W] (grey).
+            operating_point: A name from the served cascade.json; its default thresholds if None.
+            max_stage: The last stage to pay for; 1 is the first.
+            details: Whether to bring probabilities and the confidence at each stage.
+
+        Returns:
+            One classification an image, in order.
+
+        Raises:
+            InvalidImage: an image cannot be used; the message says which and why.
+            InvalidRequest: the server refuses the operating point or max_stage.
+            CascadeError: the server is not there, too slow, or failed; see `cascade_client.errors`.
+        """
+        canvases = [self._canvas(image, place) for place, image in enumerate(images)]
+        given = {"operating_point": operating_point, "max_stage": max_stage}
+        parameters = {name: value for name, value in given.items() if value is not None}
+        size = self.status.max_batch_size if canvases else 1
+        batches = [np.stack(canvases[start : start + size]) for start in range(0, len(canvases), size)]
+        return [result for batch in batches for result in self._infer(batch, parameters, details)]
+
+    def _canvas(self, image: ImageLike, place: int) -> Canvas:
+        try:
+            return to_canvas(image, self.status.canvas)
+        except UnusableImage as error:
+            raise InvalidImage(f"image {place}: {error}") from error
+
+    def _infer(self, batch: Canvas, parameters: dict[str, str | int], details: bool) -> list[Classification]:
+        tensor = InferInput("image", list(batch.shape), "UINT8")
+        tensor.set_data_from_numpy(batch)
+        wanted = [InferRequestedOutput(name) for name in (*OUTPUTS, *(DETAILS if details else ()))]
+        with self._errors():
+            response = self._triton.infer(
+                self.model, [tensor], outputs=wanted, parameters=parameters, client_timeout=self.timeout_s
+            )
+        return list(read_results(response, details))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except InferenceServerException as error:
+            raise from_triton(error, self.url) from error

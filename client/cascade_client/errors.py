@@ -1,0 +1,57 @@
+"""What can go wrong, and how a gRPC status becomes one of it.
+
+CascadeError
+├── InvalidImage        an image cannot be put on the canvas
+├── InvalidRequest      the server refuses what was asked (operating point, max_stage, shape)
+├── ModelNotFound       the server has no such cascade
+├── ServerUnavailable   no server answers at the address, or it is full or shutting down
+├── DeadlineExceeded    no answer within the time given
+└── ServerError         the server failed: a stage is down, for example
+"""
+
+from __future__ import annotations
+
+from tritonclient.utils import InferenceServerException
+
+
+class CascadeError(Exception):
+    """Base of every error that this client raises on purpose."""
+
+
+class InvalidImage(CascadeError):
+    """Say which image cannot be used, and why."""
+
+
+class InvalidRequest(CascadeError):
+    """Say what the server refuses to be asked."""
+
+
+class ModelNotFound(CascadeError):
+    """Say which cascade the server does not have."""
+
+
+class ServerUnavailable(CascadeError):
+    """Say where no server answers."""
+
+
+class DeadlineExceeded(CascadeError):
+    """Say what took too long."""
+
+
+class ServerError(CascadeError):
+    """Say how the server failed."""
+
+
+BY_STATUS: dict[str, type[CascadeError]] = {
+    "StatusCode.INVALID_ARGUMENT": InvalidRequest,
+    "StatusCode.NOT_FOUND": ModelNotFound,
+    "StatusCode.UNAVAILABLE": ServerUnavailable,
+    "StatusCode.DEADLINE_EXCEEDED": DeadlineExceeded,
+}
+
+
+def from_triton(error: InferenceServerException, url: str) -> CascadeError:
+    """Return the error of this package for one of tritonclient's."""
+    kind = BY_STATUS.get(str(error.status()), ServerError)
+    hint = "; is the server running? (make serve)" if kind is ServerUnavailable else ""
+    return kind(f"{url}: {error.message()}{hint}")

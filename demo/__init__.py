@@ -1,0 +1,1 @@
+"""The demo: train a small pool on real digits, choose a cascade of it, serve it."""

@@ -1,0 +1,63 @@
+"""The command `serve-repository`: serve a model repository on this machine until Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from embedded_server.preflight import ServerError, backbones
+from embedded_server.server import LOOPBACK, EmbeddedServer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+console, stderr = Console(), Console(stderr=True)
+HEALTH_PERIOD_S = 1.0
+
+
+@app.command(help=__doc__)
+def serve(
+    repository: Annotated[Path, typer.Option(help="The Triton model repository.")] = Path("model_repository"),
+    backbones_only: Annotated[bool, typer.Option(help="Leave the cascade out.")] = False,
+    host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0.")] = LOOPBACK,
+    http_port: Annotated[int, typer.Option()] = 8000,
+    grpc_port: Annotated[int, typer.Option()] = 8001,
+    metrics_port: Annotated[int, typer.Option()] = 8002,
+    log_file: Annotated[Path, typer.Option(help="Triton's own log.")] = Path("build/triton.log"),
+) -> None:
+    """Serve until Ctrl-C or SIGTERM."""
+    try:
+        server = EmbeddedServer(
+            repository,
+            models=backbones(repository) if backbones_only else None,
+            host=host,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            metrics_port=metrics_port,
+            log_file=log_file,
+        )
+        with server:
+            _announce(server, log_file)
+            _wait_for_signal(server)
+            console.print("stopping")
+    except ServerError as error:
+        stderr.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+
+
+def _announce(server: EmbeddedServer, log_file: Path) -> None:
+    addresses = server.addresses
+    console.print(f"serving; Ctrl-C stops it\n  gRPC     {addresses.grpc}\n  HTTP     http://{addresses.http}")
+    console.print(f"  metrics  http://{addresses.metrics}/metrics\n  log      {log_file}")
+
+
+def _wait_for_signal(server: EmbeddedServer) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(HEALTH_PERIOD_S):
+        if not server.is_alive():
+            raise ServerError("Triton ended by itself; its log says why")

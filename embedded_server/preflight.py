@@ -1,0 +1,148 @@
+"""What can be seen to be wrong before the server is started."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import platform
+import socket
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from cascade_spec import Cascade, SpecError, Stage, read_cascade
+from google.protobuf import text_format
+from pytriton.utils.distribution import get_stub_path
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+MINIMUM_GLIBC = (2, 35)
+CASCADE = "cascade"
+
+
+class ServerError(Exception):
+    """Say why the embedded server cannot serve, and what helps."""
+
+
+def check_machine() -> None:
+    """Check what the server's Python backend needs of this interpreter and machine.
+
+    Raises:
+        ServerError: the Python version, glibc, numpy or the interpreter's shared library will not do.
+    """
+    _check_python(f"{sys.version_info.major}.{sys.version_info.minor}")
+    _check_glibc(*platform.libc_ver())
+    _check_numpy(importlib.metadata.version("numpy"))
+    library_folder()
+
+
+def library_folder() -> Path | None:
+    """Return the folder of the interpreter's shared library, None where the loader finds it by itself.
+
+    Raises:
+        ServerError: there is none; the Python backend could not start.
+    """
+    name = sysconfig.get_config_var("INSTSONAME") or ""
+    folder = Path(sysconfig.get_config_var("LIBDIR") or "")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if (folder / f"libpython{version}.so.1.0").is_file():
+        return folder
+    try:
+        ctypes.CDLL(f"libpython{version}.so.1.0")
+    except OSError as error:
+        raise ServerError(
+            f"this interpreter ({sys.executable}, {name}) has no shared library libpython{version}.so.1.0, which "
+            f"Triton's Python backend needs; on Debian and Ubuntu install libpython{version}, with pyenv build Python "
+            "with --enable-shared"
+        ) from error
+    return None
+
+
+def check_ports(host: str, ports: Mapping[str, int]) -> None:
+    """Check that the ports can be listened on.
+
+    Raises:
+        ServerError: one is taken, or the host is not of this machine.
+    """
+    for name, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ServerError(
+                    f"cannot listen on {host}:{port} for {name}: {error.strerror}; "
+                    f"stop what uses it or choose another --{name}-port"
+                ) from error
+
+
+def check_cascade(repository: Path) -> Cascade:
+    """Check that the repository's cascade.json is valid and every stage has an entry that fits.
+
+    Raises:
+        ServerError: it is not, or a stage is missing or of another canvas or label set.
+    """
+    path = repository / CASCADE / "cascade.json"
+    if not path.is_file():
+        raise ServerError(
+            f"there is no {path}: choose a cascade with build-cascade search, or serve the backbones alone "
+            "with --backbones-only"
+        )
+    try:
+        cascade = read_cascade(path)
+    except SpecError as error:
+        raise ServerError(str(error)) from error
+    for stage in cascade.stages:
+        _check_stage(repository, cascade, stage)
+    return cascade
+
+
+def backbones(repository: Path) -> list[str]:
+    """List the repository's entries other than the cascade.
+
+    Raises:
+        ServerError: there are none.
+    """
+    names = sorted(path.parent.name for path in repository.glob("*/config.pbtxt") if path.parent.name != CASCADE)
+    if not names:
+        raise ServerError(f"{repository} holds no backbone; write the entries with build-engines repository")
+    return names
+
+
+def _check_stage(repository: Path, cascade: Cascade, stage: Stage) -> None:
+    try:
+        config = text_format.Parse((repository / stage.model / "config.pbtxt").read_text(), ModelConfig())
+    except (OSError, text_format.ParseError) as error:
+        raise ServerError(
+            f"cascade.json names the stage {stage.model!r}, which has no readable entry in {repository} ({error}); "
+            "write it with build-engines repository, or choose a cascade of what is there"
+        ) from error
+    canvas, classes = list(config.input[0].dims), list(config.output[0].dims)
+    if canvas != [cascade.canvas, cascade.canvas, 3] or classes != [len(cascade.labels)]:
+        raise ServerError(
+            f"stage {stage.model!r} takes {canvas} and answers {classes}, but cascade.json has a canvas of "
+            f"{cascade.canvas} and {len(cascade.labels)} labels; both must be made of the same pool"
+        )
+    if stage.max_batch_size > config.max_batch_size:
+        raise ServerError(
+            f"stage {stage.model!r} takes batches of {config.max_batch_size}, cascade.json says "
+            f"{stage.max_batch_size}; lower max_batch_size there"
+        )
+
+
+def _check_python(version: str) -> None:
+    if not get_stub_path(version).is_file():
+        raise ServerError(f"nvidia-pytriton has no Python backend for Python {version}; use Python 3.11, 3.12 or 3.13")
+
+
+def _check_glibc(library: str, version: str) -> None:
+    if library != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_GLIBC:
+        raise ServerError(
+            f"the embedded server needs glibc 2.35 or newer, this machine has {library or 'another libc'} {version}; "
+            "use Debian 12, Ubuntu 22.04 or newer, or NVIDIA's container"
+        )
+
+
+def _check_numpy(version: str) -> None:
+    if int(version.split(".")[0]) >= 2:  # noqa: PLR2004
+        raise ServerError(f"numpy {version} makes this server return empty outputs; install 'numpy<2'")

@@ -1,0 +1,199 @@
+"""Start and stop the embedded server."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from pytriton.client.exceptions import PyTritonClientError
+from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
+from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+
+from embedded_server.preflight import CASCADE, ServerError, check_cascade, check_machine, check_ports, library_folder
+
+LOOPBACK = "127.0.0.1"
+EXIT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 60.0
+# Loading a model can run code: these stay behind the access token. Statistics are open, for perf_analyzer.
+RESTRICTED = ["shared-memory", "model-repository", "trace", "logging"]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Name where the server listens."""
+
+    http: str
+    grpc: str
+    metrics: str
+
+
+class EmbeddedServer:
+    """Serve a model repository while the context lasts.
+
+    Ports left None are chosen free.
+
+    Raises:
+        ServerError: on entering, when the machine, the repository or a model will not do.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        *,
+        models: Sequence[str] | None = None,
+        host: str = LOOPBACK,
+        http_port: int | None = None,
+        grpc_port: int | None = None,
+        metrics_port: int | None = None,
+        log_file: Path | None = None,
+    ) -> None:
+        """Choose what to serve: the whole repository, or only some `models` of it."""
+        self._repository = repository.resolve()
+        self._models = models
+        self._host = host
+        self._ports = _chosen_ports({"http": http_port, "grpc": grpc_port, "metrics": metrics_port})
+        self._log_file = log_file
+        self._resources = contextlib.ExitStack()
+        self._triton: Triton | None = None
+
+    @property
+    def addresses(self) -> Addresses:
+        """Return host:port of each of the three services."""
+        return Addresses(**{name: f"{self._host}:{port}" for name, port in self._ports.items()})
+
+    def __enter__(self) -> Self:
+        check_machine()
+        if self._models is None or CASCADE in self._models:
+            check_cascade(self._repository)
+        check_ports(self._host, self._ports)
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._triton is not None:
+            self._triton.stop()
+            self._triton = None
+        self._resources.close()
+
+    def is_alive(self) -> bool:
+        """Tell whether the server process runs."""
+        return self._triton is not None and bool(self._triton.is_alive())
+
+    def _start(self) -> None:
+        served = self._repository if self._models is None else self._view(self._models)
+        self._triton = Triton(config=self._config(served), security_config=TritonSecurityConfig(None, RESTRICTED))
+        try:
+            with _library_path():
+                self._triton.run()
+        except (PyTritonClientError, TimeoutError) as error:
+            raise ServerError(f"Triton did not start: {error}; its log: {self._log()}") from error
+        self._check_loaded()
+
+    def _config(self, repository: Path) -> TritonConfig:
+        return TritonConfig(
+            model_repository=repository,
+            http_address=self._host,
+            http_port=self._ports["http"],
+            grpc_address=self._host,
+            grpc_port=self._ports["grpc"],
+            metrics_port=self._ports["metrics"],
+            allow_gpu_metrics=False,
+            exit_timeout_secs=EXIT_TIMEOUT_S,
+            exit_on_error=False,  # what cannot be loaded is reported with Triton's own reason
+            strict_readiness=False,
+            log_file=self._log(),
+        )
+
+    def _log(self) -> Path:
+        if self._log_file is None:
+            self._log_file = Path(self._resources.enter_context(tempfile.TemporaryDirectory())) / "triton.log"
+        self._log_file.parent.mkdir(parents=True, exist_ok=True)
+        return self._log_file.resolve()
+
+    def _view(self, models: Sequence[str]) -> Path:
+        """Return a repository of links to some entries: Triton loads whatever lies in its repository."""
+        view = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
+        for model in models:
+            if not (self._repository / model).is_dir():
+                raise ServerError(f"{self._repository} has no entry {model!r}")
+            (view / model).symlink_to(self._repository / model)
+        return view
+
+    def _check_loaded(self) -> None:
+        """Ask Triton which models it could load, then wait until each answers.
+
+        Raises:
+            ServerError: one could not be loaded, or does not answer.
+        """
+        token = self._triton.get_access_token() if self._triton else None
+        client = InferenceServerClient(self.addresses.grpc)
+        with contextlib.closing(client):
+            index = client.get_model_repository_index({"triton-grpc-protocol-triton-access-token": token}).models
+            failed = [f"{model.name}: {model.reason or model.state}" for model in index if model.state != "READY"]
+            if failed or not index:
+                raise ServerError(f"Triton could not load {'; '.join(failed) or 'any model'}")
+            for model in index:
+                _wait_for_answer(client, model.name)
+
+
+def _wait_for_answer(client: InferenceServerClient, model: str) -> None:
+    """Wait until a model answers for one black image."""
+    deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
+    while True:
+        try:
+            client.infer(model, _black_inputs(client, model), client_timeout=ANSWER_TIMEOUT_S)
+        except InferenceServerException as error:
+            if time.monotonic() > deadline_s or error.status() != "StatusCode.UNAVAILABLE":
+                raise ServerError(f"model {model!r} is loaded but does not answer: {error.message()}") from error
+            time.sleep(0.1)
+        else:
+            return
+
+
+def _black_inputs(client: InferenceServerClient, model: str) -> list[InferInput]:
+    inputs = []
+    for described in client.get_model_metadata(model).inputs:
+        shape = [1, *(max(int(extent), 1) for extent in described.shape[1:])]
+        tensor = InferInput(described.name, shape, described.datatype)
+        tensor.set_data_from_numpy(np.zeros(shape, triton_to_np_dtype(described.datatype)))
+        inputs.append(tensor)
+    return inputs
+
+
+def _chosen_ports(wanted: dict[str, int | None]) -> dict[str, int]:
+    """Fill in free ports where none was asked for."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in wanted]
+        for probe in probes:
+            probe.bind((LOOPBACK, 0))
+        free = [probe.getsockname()[1] for probe in probes]
+    return {name: port or spare for (name, port), spare in zip(wanted.items(), free, strict=True)}
+
+
+@contextlib.contextmanager
+def _library_path() -> Iterator[None]:
+    """Let the Python backend find the interpreter's shared library where the loader would not look."""
+    before = os.environ.get("LD_LIBRARY_PATH")
+    folder = library_folder()
+    if folder is not None:
+        os.environ["LD_LIBRARY_PATH"] = ":".join(filter(None, [before, str(folder)]))
+    try:
+        yield
+    finally:
+        if folder is not None:
+            os.environ.pop("LD_LIBRARY_PATH")
+        if before is not None:
+            os.environ["LD_LIBRARY_PATH"] = before

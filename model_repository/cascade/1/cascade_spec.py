@@ -1,0 +1,222 @@
+"""cascade.json: the one file that is the cascade, and the one place that validates it.
+
+Standard library only, so that it runs in Triton's stock container.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gating import CONFIDENCES, Rule
+
+MAX_STAGES = 4
+DEFAULT_MAX_BATCH_SIZE = 32
+
+
+class SpecError(ValueError):
+    """Say what is wrong in a cascade.json and how to fix it."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Name a backbone in its place in the cascade.
+
+    Attributes:
+        model: Its Triton model name.
+        version: Its Triton model version; -1 is the latest.
+        weight: How much its prediction counts in the mean.
+        threshold: The confidence from which an image exits here; None for the last stage.
+        cost_gmacs: Of one image.
+        max_batch_size: The most images that one call of it takes.
+    """
+
+    model: str
+    weight: float = 1.0
+    threshold: float | None = None
+    cost_gmacs: float = 0.0
+    version: int = -1
+    max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        _check(isinstance(self.model, str) and self.model != "", "a stage needs the name of a Triton model")
+        where = f"stage {self.model!r}"
+        _check(_is_number(self.weight) and self.weight > 0, f"{where}: weight must be a positive number")
+        if self.threshold is not None:
+            _check_threshold(self.threshold, where)
+        _check(_is_number(self.cost_gmacs) and self.cost_gmacs >= 0, f"{where}: cost_gmacs must not be negative")
+        _check(_is_whole(self.version), f"{where}: version must be a whole number, -1 for the latest")
+        whole = _is_whole(self.max_batch_size) and self.max_batch_size >= 1
+        _check(whole, f"{where}: max_batch_size must be a whole number from 1")
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Hold one choice of thresholds with what is expected of it.
+
+    Attributes:
+        thresholds: Of all stages but the last.
+        expected: Its evidence, such as accuracy and mean cost; not read by the server.
+    """
+
+    thresholds: tuple[float, ...]
+    expected: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Hold a whole cascade.json.
+
+    Attributes:
+        name: Of the cascade.
+        canvas: Side S of the canvas, in pixels.
+        labels: C names, in the order of the probabilities.
+        stages: One to four, in the order in which they run.
+        combine: How predictions are combined; `mean`.
+        confidence: `max_probability` or `margin`, of the combined prediction.
+        operating_points: Other choices of thresholds, by name.
+        max_batch_size: The most images that one request may hold.
+        evidence: What the choice rests on; not read by the server.
+    """
+
+    name: str
+    canvas: int
+    labels: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    combine: str = "mean"
+    confidence: str = "max_probability"
+    operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
+    max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check(_is_whole(self.max_batch_size) and self.max_batch_size >= 1, "max_batch_size must be at least 1")
+        _check(_is_whole(self.canvas) and self.canvas >= 1, "canvas must be a number of pixels")
+        _check(len(self.labels) > 0, "labels must name at least one class")
+        _check(1 <= len(self.stages) <= MAX_STAGES, f"a cascade has 1 to {MAX_STAGES} stages, not {len(self.stages)}")
+        _check(self.combine == "mean", f"combine must be 'mean', not {self.combine!r}")
+        known = ", ".join(CONFIDENCES)
+        _check(self.confidence in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
+        self._check_thresholds()
+
+    def _check_thresholds(self) -> None:
+        for stage in self.stages[:-1]:
+            _check(stage.threshold is not None, f"stage {stage.model!r}: threshold is missing; only the last has none")
+        last = self.stages[-1]
+        _check(last.threshold is None, f"last stage {last.model!r}: threshold must be null; every image exits there")
+        for name, point in self.operating_points.items():
+            where, needed = f"operating point {name!r}", len(self.stages) - 1
+            _check(len(point.thresholds) == needed, f"{where}: needs {needed} thresholds, has {len(point.thresholds)}")
+            for threshold in point.thresholds:
+                _check_threshold(threshold, where)
+
+    @property
+    def rule(self) -> Rule:
+        """Return the gating rule of this cascade."""
+        return Rule(tuple(stage.weight for stage in self.stages), self.confidence)
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Return the default thresholds, of all stages but the last."""
+        return tuple(stage.threshold for stage in self.stages if stage.threshold is not None)
+
+    def thresholds_at(self, operating_point: str | None) -> tuple[float, ...]:
+        """Return the thresholds of an operating point; None is the default.
+
+        Raises:
+            SpecError: the cascade has no operating point of that name.
+        """
+        if operating_point is None:
+            return self.thresholds
+        if operating_point not in self.operating_points:
+            known = ", ".join(self.operating_points) or "none"
+            raise SpecError(f"operating_point {str(operating_point)[:100]!r} is unknown; this cascade has: {known}")
+        return self.operating_points[operating_point].thresholds
+
+    def to_json(self) -> str:
+        """Return the text of cascade.json."""
+        return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def read_cascade(path: Path) -> Cascade:
+    """Read and validate a cascade.json.
+
+    Raises:
+        SpecError: the file is missing, is no JSON, or breaks a rule of the format.
+    """
+    try:
+        return parse_cascade(path.read_text(encoding="utf-8"))
+    except (OSError, SpecError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: {error}") from error
+
+
+def parse_cascade(text: str) -> Cascade:
+    """Validate the text of a cascade.json.
+
+    Raises:
+        SpecError: it is no JSON, or breaks a rule of the format.
+    """
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"not valid JSON: {error}") from error
+    fields = _fields(Cascade, content, "cascade")
+    points = _mapping(fields.get("operating_points", {}), "operating_points")
+    fields["labels"] = tuple(str(label) for label in _sequence(fields["labels"], "labels"))
+    fields["stages"] = tuple(
+        Stage(**_fields(Stage, stage, f"stage {place}"))
+        for place, stage in enumerate(_sequence(fields["stages"], "stages"), start=1)
+    )
+    fields["operating_points"] = {name: _operating_point(name, point) for name, point in points.items()}
+    fields["evidence"] = _mapping(fields.get("evidence", {}), "evidence")
+    return Cascade(**fields)
+
+
+def _operating_point(name: str, content: object) -> OperatingPoint:
+    where = f"operating point {name!r}"
+    fields = _fields(OperatingPoint, content, where)
+    fields["thresholds"] = tuple(_sequence(fields["thresholds"], f"{where}: thresholds"))
+    return OperatingPoint(**fields)
+
+
+def _fields(cls: type, content: object, where: str) -> dict[str, Any]:
+    fields = dict(_mapping(content, where))
+    known = {field_.name: field_ for field_ in dataclasses.fields(cls)}
+    unknown = sorted(set(fields) - set(known))
+    _check(not unknown, f"{where}: unknown field {', '.join(unknown)}; known are {', '.join(known)}")
+    no_default = {name for name, f in known.items() if f.default is f.default_factory is dataclasses.MISSING}
+    missing = sorted(no_default - set(fields))
+    _check(not missing, f"{where}: missing {', '.join(missing)}")
+    return fields
+
+
+def _mapping(value: object, where: str) -> Mapping[str, Any]:
+    _check(isinstance(value, dict), f"{where} must be a JSON object")
+    return value  # type: ignore[return-value]
+
+
+def _sequence(value: object, where: str) -> Sequence[Any]:
+    _check(isinstance(value, list), f"{where} must be a JSON array")
+    return value  # type: ignore[return-value]
+
+
+def _check_threshold(value: object, where: str) -> None:
+    _check(_is_number(value) and 0 <= value <= 1, f"{where}: threshold {value!r} must lie between 0 and 1")  # type: ignore[operator]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise SpecError(message)

@@ -1,0 +1,161 @@
+"""The gating rule, once: the server's BLS model, the search and the tests all run this file.
+
+After stage k the answer is the weighted mean of the predictions so far; its confidence is compared with the stage's
+threshold; a confident image exits, the rest go on. ("Wisdom of Committees", Wang et al., ICLR 2022.)
+
+Predictions are rounded to float16 before they count, as they are stored for the search: what is served is decided on
+the very numbers that the thresholds were chosen on. Numpy and the standard library only, for Triton's stock container.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Rows = npt.NDArray[np.intp]
+Predictions = npt.NDArray[np.floating]
+
+
+def max_probability(mean: Floats) -> Floats:
+    """Return the largest probability of each row, [N, C] to [N]."""
+    return np.asarray(mean.max(axis=1))
+
+
+def margin(mean: Floats) -> Floats:
+    """Return the largest minus the second largest probability of each row, [N, C] to [N]."""
+    if mean.shape[1] == 1:
+        return mean[:, 0]
+    top_two = np.partition(mean, -2, axis=1)[:, -2:]
+    return np.asarray(top_two[:, 1] - top_two[:, 0])
+
+
+CONFIDENCES: dict[str, Callable[[Floats], Floats]] = {"max_probability": max_probability, "margin": margin}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Say how predictions are combined and what confidence is; thresholds are given for each image.
+
+    Attributes:
+        weights: How much each of the K stages counts in the mean.
+        confidence: A key of `CONFIDENCES`.
+    """
+
+    weights: tuple[float, ...]
+    confidence: str = "max_probability"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Hold the cascade's answers for N images.
+
+    Attributes:
+        class_id: INT32 [N]; -1 where a stage failed.
+        confidence: FP32 [N], at the stage where the image left.
+        exit_stage: INT32 [N]; 1 is the first stage, 0 says that the image has not left.
+        probabilities: FP32 [N, C], the mean prediction where the image left.
+        stage_confidence: FP32 [N, K], NaN where a stage did not run.
+    """
+
+    class_id: Ints
+    confidence: Floats
+    exit_stage: Ints
+    probabilities: Floats
+    stage_confidence: Floats
+
+
+def stop_at(thresholds: Sequence[float], last_stage: int) -> Floats:
+    """Return FP32 [K] from the K-1 thresholds, -inf from `last_stage` on: there every image exits."""
+    row = np.array([*thresholds, -np.inf], np.float32)
+    row[last_stage - 1 :] = -np.inf
+    return row
+
+
+def accumulate(total: Floats | None, predictions: Predictions, weight: float) -> Floats:
+    """Add a stage's predictions [N, C] to the weighted sum of the stages before it, None at stage 1."""
+    weighted = predictions.astype(np.float16).astype(np.float32) * np.float32(weight)
+    return weighted if total is None else total + weighted
+
+
+def mean_prediction(total: Floats, weights: Sequence[float]) -> Floats:
+    """Divide the weighted sum [N, C] by the weights of the stages in it."""
+    return total / np.float32(sum(weights))
+
+
+class Walk:
+    """Take N images through the stages; the caller brings each stage's predictions.
+
+    Attributes:
+        open_rows: The images that are still in, ascending.
+    """
+
+    def __init__(self, rule: Rule, thresholds: Floats) -> None:
+        """Start at stage 1 with `thresholds` FP32 [N, K], one row an image, -inf where it exits at the latest."""
+        count = len(thresholds)
+        self._rule = rule
+        self._thresholds = thresholds
+        self._stage = 0
+        self._total: Floats | None = None
+        self._answers: Floats | None = None
+        self._exit_stage = np.zeros(count, np.int32)
+        self._stage_confidence = np.full((count, len(rule.weights)), np.nan, np.float32)
+        self.open_rows: Rows = np.arange(count)
+
+    def advance(self, predictions: Predictions) -> None:
+        """Take the next stage's predictions [len(open_rows), C]; images that are confident enough exit."""
+        weights = self._rule.weights
+        self._total = accumulate(self._total, predictions, weights[self._stage])
+        self._stage += 1
+        mean = mean_prediction(self._total, weights[: self._stage])
+        confidence = CONFIDENCES[self._rule.confidence](mean)
+        exits = confidence >= self._thresholds[self.open_rows, self._stage - 1]
+        self._stage_confidence[self.open_rows, self._stage - 1] = confidence
+        self._answer(self.open_rows[exits], mean[exits])
+        self._keep(~exits)
+
+    def drop(self, rows: Rows) -> None:
+        """Give up on images whose next stage cannot answer."""
+        self._keep(~np.isin(self.open_rows, rows))
+
+    def outcome(self) -> Outcome:
+        """Return the answers so far: the class is the mean's first largest, the confidence that of the exit stage."""
+        rows = np.arange(len(self._exit_stage))
+        answers = np.zeros((len(rows), 1), np.float32) if self._answers is None else self._answers
+        left = self._exit_stage > 0
+        class_id = np.where(left, answers.argmax(axis=1), -1).astype(np.int32)
+        confidence = np.where(left, self._stage_confidence[rows, self._exit_stage - 1], np.nan).astype(np.float32)
+        return Outcome(class_id, confidence, self._exit_stage, answers, self._stage_confidence)
+
+    def _answer(self, rows: Rows, mean: Floats) -> None:
+        if self._answers is None:
+            self._answers = np.zeros((len(self._exit_stage), mean.shape[1]), np.float32)
+        self._answers[rows] = mean
+        self._exit_stage[rows] = self._stage
+
+    def _keep(self, kept: npt.NDArray[np.bool_]) -> None:
+        self.open_rows = self.open_rows[kept]
+        if self._total is not None:
+            self._total = self._total[kept]
+
+
+def replay(
+    rule: Rule, thresholds: Sequence[float], predictions: Sequence[Predictions], last_stage: int | None = None
+) -> Outcome:
+    """Run the cascade on predictions already made.
+
+    Args:
+        rule: The rule, of K stages.
+        thresholds: Of the first K-1 stages.
+        predictions: K arrays [N, C], one a stage.
+        last_stage: The stage at which every image exits at the latest; K by default.
+    """
+    row = stop_at(thresholds, last_stage or len(rule.weights))
+    walk = Walk(rule, np.broadcast_to(row, (len(predictions[0]), len(row))))
+    for stage_predictions in predictions:
+        walk.advance(stage_predictions[walk.open_rows])
+    return walk.outcome()
