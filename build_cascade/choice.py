@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from build_engines.pool import Pool
-from cascade_spec import Cascade, OperatingPoint, Stage
-
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, committee_frontier
+from build_cascade.search import Candidate, Committee, committee_frontier
+from build_engines.pool import Pool
+from cascade_spec import Cascade, OperatingPoint, Stage
 
 FAST_LOSS = 0.01  # what the operating point `fast` may lose against the chosen accuracy
 
@@ -34,25 +33,24 @@ class Goal:
 
 @dataclass(frozen=True)
 class Bench:
-    """Hold what cascades are judged by: two splits of labelled predictions, costs, and the confidence in use."""
+    """Hold what cascades are judged by: labelled predictions on two splits, and the cost of each backbone."""
 
     calibration: Predictions
     test: Predictions
     gmacs: Mapping[str, float]
-    confidence: str = "max_probability"
 
-    def on_calibration(self, stages: Sequence[str], thresholds: Sequence[float] = ()) -> Evaluation:
+    def on_calibration(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it was chosen on."""
-        return evaluate(self.calibration, self.gmacs, stages, thresholds, self.confidence)
+        return evaluate(self.calibration, self.gmacs, committee, thresholds)
 
-    def on_test(self, stages: Sequence[str], thresholds: Sequence[float] = ()) -> Evaluation:
+    def on_test(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it is reported on."""
-        return evaluate(self.test, self.gmacs, stages, thresholds, self.confidence)
+        return evaluate(self.test, self.gmacs, committee, thresholds)
 
     def best_single(self) -> str:
         """Name the backbone that is most accurate on calibration; of equals the cheapest."""
         names = sorted(self.calibration.names, key=lambda name: self.gmacs[name])
-        return max(names, key=lambda name: self.on_calibration([name]).correct)
+        return max(names, key=lambda name: self.on_calibration(Committee.of([name])).correct)
 
 
 def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
@@ -88,7 +86,7 @@ def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
 
 def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> Cascade:
     """Return the chosen cascade as cascade.json holds it."""
-    thresholds = [*chosen.thresholds, None]
+    committee, thresholds = chosen.committee, [*chosen.thresholds, None]
     return Cascade(
         name=pool.name,
         canvas=pool.canvas,
@@ -96,13 +94,14 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> Casca
         stages=tuple(
             Stage(
                 model=name,
+                weight=weight,
                 threshold=threshold,
                 cost_gmacs=bench.gmacs[name],
                 max_batch_size=pool.backbone(name).max_batch_size,
             )
-            for name, threshold in zip(chosen.stages, thresholds, strict=True)
+            for name, weight, threshold in zip(committee.stages, committee.weights, thresholds, strict=True)
         ),
-        confidence=bench.confidence,
+        confidence=committee.confidence,
         operating_points=_operating_points(chosen, bench),
         evidence=_evidence(pool, chosen, bench, goal),
     )
@@ -110,7 +109,7 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> Casca
 
 def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoint]:
     """Move the chosen stages along their own frontier by thresholds alone."""
-    own = committee_frontier(bench.calibration, bench.gmacs, chosen.stages, bench.confidence)
+    own = committee_frontier(bench.calibration, bench.gmacs, chosen.committee)
     floor = chosen.correct - FAST_LOSS * len(bench.calibration.class_ids)
     points = {
         "fast": next((c for c in own if c.correct >= floor), chosen),
@@ -118,7 +117,7 @@ def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoi
         "accurate": own[-1],
     }
     return {
-        name: OperatingPoint(point.thresholds, _splits(bench, point.stages, point.thresholds))
+        name: OperatingPoint(point.thresholds, _splits(bench, point.committee, point.thresholds))
         for name, point in points.items()
     }
 
@@ -127,8 +126,8 @@ def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> dict[s
     reference = bench.best_single()
     return {
         "goal": {name: value for name, value in vars(goal).items() if value is not None},
-        **_splits(bench, chosen.stages, chosen.thresholds),
-        "reference": {"backbone": reference, **_splits(bench, [reference], [])},
+        **_splits(bench, chosen.committee, chosen.thresholds),
+        "reference": {"backbone": reference, **_splits(bench, Committee.of([reference]), [])},
         "guarantee": "none: chosen on calibration images, reported on test images",
         "pool": pool.name,
         "pool_sha256": pool.sha256,
@@ -137,8 +136,8 @@ def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> dict[s
     }
 
 
-def _splits(bench: Bench, stages: Sequence[str], thresholds: Sequence[float]) -> dict[str, Any]:
+def _splits(bench: Bench, committee: Committee, thresholds: Sequence[float]) -> dict[str, Any]:
     return {
-        "calibration": bench.on_calibration(stages, thresholds).as_dict(),
-        "test": bench.on_test(stages, thresholds).as_dict(),
+        "calibration": bench.on_calibration(committee, thresholds).as_dict(),
+        "test": bench.on_test(committee, thresholds).as_dict(),
     }

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import Progress, TaskID
+
+from build_cascade import pipeline
+from build_cascade import report as reports
+from build_cascade.choice import Bench, Goal
+from build_cascade.errors import ChoiceError, GoalError
+from build_cascade.search import Committee
+from build_cascade.throughput import ROUNDS
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.errors import BuildError
+from build_engines.image_folder import open_image_folder
 from build_engines.pool import load_pool
 from build_engines.workspace import Workspace
 from cascade_spec import SpecError, read_cascade
 from gating import CONFIDENCES
-from rich.console import Console
-from rich.progress import Progress, TaskID
-
-from build_cascade import pipeline, report as reports
-from build_cascade.choice import Bench, Goal
-from build_cascade.errors import ChoiceError, GoalError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -28,6 +33,7 @@ Build = Annotated[Path, typer.Option(help="Where built files go.")]
 Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
 CascadeFile = Annotated[Path, typer.Option(help="The cascade.json to write or read.")]
 Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or `best`: the best single backbone's.")]
+Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share.")]
 Cost = Annotated[float | None, typer.Option(help="Mean GMACs of an image.")]
 Confidence = Annotated[str, typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}.")]
 CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder a class.")]
@@ -41,16 +47,22 @@ BEST = "best"
 @app.command()
 @friendly
 def predict(
-    pool: PoolFile, calibration: CalibrationFolder, test: TestFolder, url: Url = DEFAULT_URL, build: Build = Path("build")
+    pool: PoolFile,
+    calibration: CalibrationFolder,
+    test: TestFolder,
+    url: Url = DEFAULT_URL,
+    build: Build = Path("build"),
 ) -> None:
     """Collect predictions on two folders of labelled images through the served backbones."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    with progress_bar(console) as progress:
-        bars = _Bars(progress)
-        for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
-            asked = pipeline.collect_predictions(loaded, workspace, split, folder, url, bars.tell)
-            console.print(f"{split}: {asked} backbones asked, {len(loaded.backbones) - asked} reused")
+    for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
+        images = open_image_folder(folder, loaded.labels)
+        missing = pipeline.uncollected(loaded, workspace, split, images)
+        with progress_bar(console) as progress:
+            pipeline.collect(missing, split, url, _Bars(progress).tell)
+        reused = len(loaded.backbones) - len(missing)
+        console.print(f"{split}: {len(images)} images, {len(missing)} backbones asked, {reused} reused")
 
 
 @app.command()
@@ -58,6 +70,7 @@ def predict(
 def search(
     pool: PoolFile,
     accuracy_at_least: Accuracy = None,
+    tolerance: Tolerance = 0.0,
     cost_at_most: Cost = None,
     confidence: Confidence = "max_probability",
     build: Build = Path("build"),
@@ -68,11 +81,12 @@ def search(
         raise GoalError(f"unknown confidence {confidence!r}; known are {', '.join(CONFIDENCES)}")
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    bench = pipeline.read_bench(loaded, workspace, confidence)
+    bench = pipeline.read_bench(loaded, workspace)
     with progress_bar(console) as progress:
-        bars = _Bars(progress)
-        found = pipeline.search_frontier(bench, workspace, lambda done, total: bars.tell("searching", done, total))
-    goal = Goal(_accuracy(accuracy_at_least, cost_at_most, bench), cost_at_most)
+        tell = functools.partial(_Bars(progress).tell, "searching")
+        found = pipeline.search_frontier(bench, workspace, confidence, tell)
+    accuracy = _accuracy(accuracy_at_least, cost_at_most, bench)
+    goal = Goal(None if accuracy is None else accuracy - tolerance, cost_at_most)
     cascade = pipeline.choose_and_write(loaded, bench, found, goal, output)
     thresholds = ", ".join(f"{threshold:.4f}" for threshold in cascade.thresholds)
     console.print(f"{output}: {' → '.join(stage.model for stage in cascade.stages)}, thresholds {thresholds}")
@@ -94,7 +108,7 @@ def measure(
         console.print(f"{workspace.throughput}: reused")
         return
     with progress_bar(console) as progress:
-        rounds = len(pipeline.measured_ways(loaded)) * pipeline.throughput.ROUNDS
+        rounds = len(pipeline.measured_ways(loaded)) * ROUNDS
         task = progress.add_task("measuring", total=rounds)
         pipeline.measure_throughput(loaded, workspace, test, url, cascade, lambda: progress.advance(task))
 
@@ -106,7 +120,7 @@ def report(pool: PoolFile, build: Build = Path("build"), cascade: CascadeFile = 
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     chosen = read_cascade(cascade)
-    bench = pipeline.read_bench(loaded, workspace, chosen.confidence)
+    bench = pipeline.read_bench(loaded, workspace)
     made = reports.Report.of(bench, chosen, pipeline.read_frontier(workspace))
     console.print(reports.table(made, chosen, pipeline.read_throughput(loaded, workspace, cascade)))
     picture = workspace.report / "frontier.png"
@@ -129,7 +143,7 @@ class _Bars:
 
 def _accuracy(given: str | None, cost_at_most: float | None, bench: Bench) -> float | None:
     if given == BEST or (given is None and cost_at_most is None):
-        return bench.on_calibration([bench.best_single()]).accuracy
+        return bench.on_calibration(Committee.of([bench.best_single()])).accuracy
     try:
         return None if given is None else float(given)
     except ValueError as error:

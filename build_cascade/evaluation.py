@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
-from gating import Outcome, Rule, replay
 
 from build_cascade.predictions import Predictions
+from build_cascade.search import Committee
+from gating import Outcome, Rule, replay
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -56,30 +57,23 @@ class Evaluation:
 
 
 def evaluate(
-    predictions: Predictions,
-    gmacs: Mapping[str, float],
-    stages: Sequence[str],
-    thresholds: Sequence[float],
-    confidence: str = "max_probability",
-    weights: Sequence[float] | None = None,
+    predictions: Predictions, gmacs: Mapping[str, float], committee: Committee, thresholds: Sequence[float]
 ) -> Evaluation:
     """Replay a cascade on predictions; an ensemble is one whose thresholds are all infinite.
 
     Args:
-        predictions: Of at least the stages' backbones.
+        predictions: Of at least the committee's backbones.
         gmacs: Cost of one image in each backbone.
-        stages: Backbone names, in order.
+        committee: The stages.
         thresholds: Of all stages but the last.
-        confidence: A key of `gating.CONFIDENCES`.
-        weights: Of the stages in the mean; 1 each by default.
     """
-    rule = Rule(tuple(weights or [1.0] * len(stages)), confidence)
-    outcome = replay(rule, thresholds, [predictions.probabilities[name] for name in stages])
-    costs = [gmacs[name] for name in stages]
+    rule = Rule(committee.weights, committee.confidence)
+    outcome = replay(rule, thresholds, [predictions.probabilities[name] for name in committee.stages])
+    costs = [gmacs[name] for name in committee.stages]
     return Evaluation(
         images=len(predictions.class_ids),
         correct=int((outcome.class_id == predictions.class_ids).sum()),
-        exit_rates=_exit_rates(outcome, len(stages)),
+        exit_rates=_exit_rates(outcome, len(costs)),
         mean_gmacs=float(np.cumsum(costs)[outcome.exit_stage - 1].mean()),
         worst_gmacs=float(sum(costs)),
     )

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from build_engines.files import fingerprint, sha256, write_text_whole
-from build_engines.image_folder import open_image_folder
-from build_engines.pool import Pool
-from build_engines.record import ExportRecord
-from build_engines.workspace import Workspace
-from cascade_spec import Cascade
 from pydantic import TypeAdapter, ValidationError
 
 from build_cascade import throughput
 from build_cascade.choice import Bench, Goal, choose, write_down
 from build_cascade.errors import ChoiceError
-from build_cascade.predict import predict
-from build_cascade.predictions import Predictions, write_images
+from build_cascade.predict import Collection
+from build_cascade.predictions import Predictions
 from build_cascade.report import CASCADE, ENSEMBLE
 from build_cascade.search import Candidate, search
 from build_cascade.served import ServedModel
+from build_engines.files import fingerprint, write_text_whole
+from build_engines.image_folder import ImageFolder, open_image_folder
+from build_engines.pool import Pool
+from build_engines.record import ExportRecord
+from build_engines.workspace import Workspace
+from cascade_spec import Cascade, read_cascade
 
 SPLITS = ("calibration", "test")
 FRONTIER = TypeAdapter(list[Candidate])
@@ -32,33 +32,41 @@ MEASURED_IMAGES = 256
 OnProgress = Callable[[str, int, int], None]
 
 
-def collect_predictions(pool: Pool, workspace: Workspace, split: str, folder: Path, url: str, tell: OnProgress) -> int:
-    """Collect the predictions of every served backbone on one folder of labelled images.
-
-    Returns:
-        How many backbones were asked; what is there already is kept.
+def uncollected(pool: Pool, workspace: Workspace, split: str, images: ImageFolder) -> list[Collection]:
+    """Return the collections that are missing or out of date, one a backbone.
 
     Raises:
-        ChoiceError: a backbone is not served or not of this pool.
-        ImageFolderError: the folder or an image cannot be used.
+        BuildError: a backbone has no up-to-date ONNX file.
     """
-    images = open_image_folder(folder, pool.labels)
-    asked = 0
-    for backbone in pool.backbones:
-        title = f"{backbone.name} on {split}"
-        with ServedModel(url, backbone.name) as served:
-            asked += predict(
-                served,
-                images,
-                len(pool.labels),
-                workspace.predictions(split),
-                lambda done, title=title: tell(title, done, len(images)),  # type: ignore[misc]
-            )
-    write_images(workspace.predictions(split), images)
-    return asked
+    collections = [
+        Collection(
+            backbone=backbone.name,
+            onnx_sha256=ExportRecord.required(pool, backbone, workspace).onnx_sha256,
+            images=images,
+            canvas=pool.canvas,
+            classes=len(pool.labels),
+            folder=workspace.predictions(split),
+        )
+        for backbone in pool.backbones
+    ]
+    return [collection for collection in collections if not collection.is_done]
 
 
-def read_bench(pool: Pool, workspace: Workspace, confidence: str) -> Bench:
+def collect(missing: Sequence[Collection], split: str, url: str, tell: OnProgress) -> None:
+    """Collect what is missing of one split through the served backbones.
+
+    Raises:
+        ChoiceError: a backbone is not served, or is not the one that was exported last.
+        ImageFolderError: an image cannot be used.
+    """
+    for collection in missing:
+        title, total = f"{collection.backbone} on {split}", len(collection.images)
+        with ServedModel(url, collection.backbone) as served:
+            for done in collection.run(served):
+                tell(title, done, total)
+
+
+def read_bench(pool: Pool, workspace: Workspace) -> Bench:
     """Read what cascades are judged by: predictions on both splits, and costs.
 
     Raises:
@@ -68,12 +76,14 @@ def read_bench(pool: Pool, workspace: Workspace, confidence: str) -> Bench:
     names = [backbone.name for backbone in pool.backbones]
     calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
     gmacs = {backbone.name: ExportRecord.required(pool, backbone, workspace).gmacs for backbone in pool.backbones}
-    return Bench(calibration, test, gmacs, confidence)
+    return Bench(calibration, test, gmacs)
 
 
-def search_frontier(bench: Bench, workspace: Workspace, tell: Callable[[int, int], None]) -> list[Candidate]:
+def search_frontier(
+    bench: Bench, workspace: Workspace, confidence: str, tell: Callable[[int, int], None]
+) -> list[Candidate]:
     """Search on the calibration images and keep the frontier."""
-    found = search(bench.calibration, bench.gmacs, confidence=bench.confidence, on_committee=tell)
+    found = search(bench.calibration, bench.gmacs, confidence=confidence, on_committee=tell)
     write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
     return found
 
@@ -135,5 +145,6 @@ def read_throughput(pool: Pool, workspace: Workspace, cascade: Path) -> dict[str
 
 
 def _measured_on(pool: Pool, workspace: Workspace, cascade: Path) -> str:
+    chosen = read_cascade(cascade)
     graphs = [ExportRecord.required(pool, backbone, workspace).onnx_sha256 for backbone in pool.backbones]
-    return fingerprint(sha256(cascade), *graphs)
+    return fingerprint(repr(chosen.stages), *graphs)

@@ -3,83 +3,111 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
-from build_engines.files import fingerprint, write_text_whole
-from build_engines.image_folder import ImageFolder
 from numpy.lib.format import open_memmap
 
 from build_cascade.errors import PredictionError
-from build_cascade.predictions import Probabilities, check_probabilities
+from build_cascade.predictions import Probabilities, check_probabilities, write_images
 from build_cascade.served import ServedModel
+from build_engines.files import fingerprint, write_text_whole
+from build_engines.image_folder import ImageFolder
 
 MADE_FROM = "onnx_sha256"
 
 
-def predict(
-    served: ServedModel, images: ImageFolder, classes: int, folder: Path, on_images: Callable[[int], None]
-) -> bool:
-    """Collect one backbone's predictions into `<folder>/<backbone>.npy`, FP16 [N, C].
+@dataclass(frozen=True)
+class Collection:
+    """Collect one backbone's predictions on N images into `<folder>/<backbone>.npy`, FP16 [N, C].
 
-    A run that is interrupted goes on where it stopped; the file appears when it is whole.
+    The file appears when it is whole; a run that is interrupted goes on where it stopped.
 
-    Args:
-        served: The served backbone.
-        images: N labelled images.
+    Attributes:
+        backbone: Its name.
+        onnx_sha256: Of the graph that must be served.
+        images: The labelled images.
+        canvas: Side of the canvas, in pixels.
         classes: Number of classes, C.
-        folder: Where the predictions of these images lie.
-        on_images: Told the number of images done.
-
-    Returns:
-        Whether anything was collected; predictions of the same graph on the same images are kept.
-
-    Raises:
-        ChoiceError: the server is not there or the backbone fails.
-        PredictionError: the backbone is not of this pool, or answers no probabilities.
+        folder: Where the predictions on these images lie.
     """
-    config = served.config
-    canvas, max_batch_size = config.input[0].dims[0], config.max_batch_size
-    if list(config.output[0].dims) != [classes]:
-        raise PredictionError(f"served model {served.name!r} answers {config.output[0].dims} instead of {classes} classes")
-    made_of = fingerprint(config.parameters[MADE_FROM].string_value, str(canvas), images_fingerprint(images))
-    record = folder / f"{served.name}.json"
-    if (folder / f"{served.name}.npy").is_file() and _recorded(record) == made_of:
-        on_images(len(images))
-        return False
-    partial = _open_partial(folder / f".{served.name}.partial.npy", made_of, (len(images), classes))
-    for start in range(_rows_done(partial), len(images), max_batch_size):
-        canvases = images.canvases(canvas, start, start + max_batch_size)
-        partial[start : start + len(canvases)] = served.infer(canvases)
-        on_images(start + len(canvases))
-    _finish(partial, folder, served.name, made_of)
-    return True
 
+    backbone: str
+    onnx_sha256: str
+    images: ImageFolder
+    canvas: int
+    classes: int
+    folder: Path
 
-def images_fingerprint(images: ImageFolder) -> str:
-    """Return a fingerprint of the image files: their names, sizes and times."""
-    stats = [path.stat() for path in images.paths]
-    return fingerprint(*(f"{name} {s.st_size} {s.st_mtime_ns}" for name, s in zip(images.image_ids, stats, strict=True)))
+    @property
+    def is_done(self) -> bool:
+        """Tell whether predictions of this graph on these images are there."""
+        return self._file.is_file() and _read_note(self._file.with_suffix(".json")) == self._made_of
 
+    def run(self, served: ServedModel) -> Iterator[int]:
+        """Ask the served backbone about the images not yet asked; yield the number of images done.
 
-def _open_partial(path: Path, made_of: str, shape: tuple[int, int]) -> npt.NDArray[np.float16]:
-    """Open the unfinished predictions, or start them: rows not yet collected are NaN."""
-    owner = path.with_suffix(".json")
-    if path.is_file() and _recorded(owner) == made_of:
-        try:
-            partial = open_memmap(path, mode="r+")
-        except ValueError:  # cut short while it was created
-            path.unlink()
-        else:
-            return partial  # type: ignore[no-any-return]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    owner.unlink(missing_ok=True)
-    partial = open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
-    partial[:] = np.nan
-    write_text_whole(owner, json.dumps(made_of))
-    return partial  # type: ignore[no-any-return]
+        Raises:
+            ChoiceError: the server is not there or the backbone fails.
+            PredictionError: another graph is served, or it answers no probabilities.
+        """
+        max_batch_size = self._checked_batch_size(served)
+        partial = self._open_partial()
+        for start in range(_rows_done(partial), len(self.images), max_batch_size):
+            canvases = self.images.canvases(self.canvas, start, start + max_batch_size)
+            partial[start : start + len(canvases)] = served.infer(canvases)
+            yield start + len(canvases)
+        self._finish(partial)
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / f"{self.backbone}.npy"
+
+    @property
+    def _partial_file(self) -> Path:
+        return self.folder / f".{self.backbone}.partial.npy"
+
+    @cached_property
+    def _made_of(self) -> str:
+        stats = [path.stat() for path in self.images.paths]
+        files = (f"{i} {s.st_size} {s.st_mtime_ns}" for i, s in zip(self.images.image_ids, stats, strict=True))
+        return fingerprint(self.onnx_sha256, *files)
+
+    def _checked_batch_size(self, served: ServedModel) -> int:
+        config = served.config
+        if config.parameters[MADE_FROM].string_value != self.onnx_sha256:
+            raise PredictionError(
+                f"the server's {self.backbone!r} was not made of the last export; "
+                "run build-engines repository and start the server again"
+            )
+        return int(config.max_batch_size)
+
+    def _open_partial(self) -> Probabilities:
+        """Open the unfinished predictions, or start them: rows not yet collected are NaN."""
+        owner = self._partial_file.with_suffix(".json")
+        if self._partial_file.is_file() and _read_note(owner) == self._made_of:
+            return open_memmap(self._partial_file, mode="r+")  # type: ignore[no-untyped-call, no-any-return]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        owner.unlink(missing_ok=True)
+        shape = (len(self.images), self.classes)
+        partial: Probabilities = open_memmap(self._partial_file, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
+        partial[:] = np.nan
+        write_text_whole(owner, json.dumps(self._made_of))
+        return partial
+
+    def _finish(self, partial: Probabilities) -> None:
+        check_probabilities(self.backbone, partial)
+        if isinstance(partial, np.memmap):
+            partial.flush()
+        note = self._file.with_suffix(".json")
+        note.unlink(missing_ok=True)  # the old note must not vouch for the new file
+        self._partial_file.replace(self._file)
+        write_images(self.folder, self.images)
+        write_text_whole(note, json.dumps(self._made_of))
+        self._partial_file.with_suffix(".json").unlink()
 
 
 def _rows_done(partial: Probabilities) -> int:
@@ -87,19 +115,8 @@ def _rows_done(partial: Probabilities) -> int:
     return int(np.argmax(missing)) if missing.any() else len(partial)
 
 
-def _finish(partial: Probabilities, folder: Path, name: str, made_of: str) -> None:
-    check_probabilities(name, partial)
-    if isinstance(partial, np.memmap):
-        partial.flush()
-    aside = folder / f".{name}.partial.npy"
-    (folder / f"{name}.json").unlink(missing_ok=True)
-    aside.replace(folder / f"{name}.npy")
-    write_text_whole(folder / f"{name}.json", json.dumps(made_of))
-    aside.with_suffix(".json").unlink()
-
-
-def _recorded(record: Path) -> str | None:
+def _read_note(path: Path) -> str | None:
     try:
-        return str(json.loads(record.read_text()))
+        return str(json.loads(path.read_text()))
     except (OSError, ValueError):
         return None

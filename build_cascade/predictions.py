@@ -6,14 +6,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from build_engines.files import write_text_whole, write_whole
-from build_engines.image_folder import ImageFolder
 
 from build_cascade.errors import PredictionError
+from build_engines.files import write_text_whole, write_whole
+from build_engines.image_folder import ImageFolder
 
 Probabilities = npt.NDArray[np.float16]
 SUM_TOLERANCE = 0.02  # float16 rounds each of C probabilities
@@ -34,10 +34,14 @@ class Predictions:
     def __post_init__(self) -> None:
         shapes = {name: array.shape for name, array in self.probabilities.items()}
         if len(set(shapes.values())) != 1:
-            raise PredictionError(f"predictions have different shapes: {shapes}; collect them again on one image folder")
+            raise PredictionError(
+                f"predictions have different shapes: {shapes}; collect them again on one image folder"
+            )
         count, classes = next(iter(shapes.values()))
         if count != len(self.class_ids):
-            raise PredictionError(f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again")
+            raise PredictionError(
+                f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again"
+            )
         if count == 0 or self.class_ids.min() < 0 or self.class_ids.max() >= classes:
             raise PredictionError(f"labels must be 0 to {classes - 1} and there must be at least one")
         for name, array in self.probabilities.items():
@@ -72,10 +76,12 @@ def read_probabilities(folder: Path, name: str) -> Probabilities:
     try:
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
     except (OSError, ValueError) as error:
-        raise PredictionError(f"{path} is missing or half-written ({error}); run build-cascade predict again") from error
+        raise PredictionError(
+            f"{path} is missing or half-written ({error}); run build-cascade predict again"
+        ) from error
 
 
-def check_probabilities(name: str, probabilities: npt.NDArray[np.floating]) -> None:
+def check_probabilities(name: str, probabilities: npt.NDArray[np.floating[Any]]) -> None:
     """Check that every row is a probability vector.
 
     Raises:

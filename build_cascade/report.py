@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Self
 
 import matplotlib as mpl
-from build_engines.files import write_whole
-from cascade_spec import Cascade
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from rich.table import Table
 
 from build_cascade.choice import Bench
 from build_cascade.evaluation import Evaluation
-from build_cascade.search import Candidate
+from build_cascade.search import Candidate, Committee
+from build_engines.files import write_whole
+from cascade_spec import Cascade
 
 CASCADE = "cascade"
+POINT = "operating point"
 ENSEMBLE = "ensemble of all"
 MMACS_PER_GMAC = 1000
 DOTS_PER_INCH = 150
@@ -36,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold what is shown: single backbones, the ensemble of all, the cascade with its operating points, the frontier."""
+    """Hold what is shown: single backbones, their ensemble, the cascade and its operating points, the frontier."""
 
     rows: tuple[Row, ...]
     frontier: tuple[Evaluation, ...]
@@ -45,17 +47,19 @@ class Report:
     def of(cls, bench: Bench, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
         """Replay everything on the test images."""
         by_cost = sorted(bench.test.names, key=lambda name: bench.gmacs[name])
-        stages = [stage.model for stage in cascade.stages]
-        singles = [Row(name, "single", bench.on_test([name])) for name in by_cost]
-        ensemble = Row(ENSEMBLE, "ensemble", bench.on_test(by_cost, [NEVER] * (len(by_cost) - 1)))
-        chosen = Row(CASCADE, "cascade", bench.on_test(stages, cascade.thresholds))
+        committee = Committee(
+            tuple(stage.model for stage in cascade.stages), cascade.rule.weights, cascade.rule.confidence
+        )
+        singles = [Row(name, "single", bench.on_test(Committee.of([name]))) for name in by_cost]
+        ensemble = Row(ENSEMBLE, "ensemble", bench.on_test(Committee.of(by_cost), [NEVER] * (len(by_cost) - 1)))
+        chosen = Row(CASCADE, "cascade", bench.on_test(committee, cascade.thresholds))
         points = [
-            Row(f"  {name}", "operating point", bench.on_test(stages, point.thresholds))
+            Row(f"  {name}", POINT, bench.on_test(committee, point.thresholds))
             for name, point in cascade.operating_points.items()
         ]
         return cls(
             (*singles, ensemble, chosen, *points),
-            tuple(bench.on_test(candidate.stages, candidate.thresholds) for candidate in frontier),
+            tuple(bench.on_test(candidate.committee, candidate.thresholds) for candidate in frontier),
         )
 
 
@@ -63,17 +67,20 @@ def table(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -
     """Return the report as a table for the terminal."""
     images = report.rows[0].evaluation.images
     title = f"{cascade.name}: {' → '.join(stage.model for stage in cascade.stages)} (on {images} test images)"
-    result = Table("", "accuracy", "95 % interval", "mean MMACs", "worst MMACs", "images/s", "exit rates", title=title)
+    result = Table(title=title)
+    for header in ("", "accuracy % (95 %)", "MMACs", "worst", "images/s", "exits %"):
+        result.add_column(header, no_wrap=True)
     for row in report.rows:
         seen = row.evaluation
         result.add_row(
             row.name,
-            f"{seen.accuracy:.2%}",
-            f"{seen.interval[0]:.1%} – {seen.interval[1]:.1%}",
+            f"{seen.accuracy:.1%} ({seen.interval[0]:.1%}–{seen.interval[1]:.1%})".replace("%", ""),
             f"{seen.mean_gmacs * MMACS_PER_GMAC:.3g}",
             f"{seen.worst_gmacs * MMACS_PER_GMAC:.3g}",
             f"{images_per_s[row.name]:.0f}" if row.name in images_per_s else "",
-            " / ".join(f"{rate:.0%}" for rate in seen.exit_rates) if row.kind in {CASCADE, "operating point"} else "",
+            " / ".join(f"{rate:.0%}" for rate in seen.exit_rates).replace("%", "")
+            if row.kind in {CASCADE, POINT}
+            else "",
             style="bold" if row.kind == CASCADE else None,
         )
     return result
@@ -85,12 +92,14 @@ def plot(report: Report, path: Path, title: str) -> None:
         figure = Figure(figsize=(7.5, 4.8), layout="constrained")
         axes = figure.subplots()
         _draw_frontier(axes, report.frontier)
-        for row in report.rows:
+        for row in _distinct(report.rows):
             _draw_row(axes, row)
         axes.set(xscale="log", xlabel="mean cost of an image (million multiply-accumulates)", ylabel="accuracy (%)")
         axes.set_title(title, loc="left", fontsize=11)
         axes.grid(alpha=0.25, which="both")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.legend(loc="lower right", frameon=False)
     write_whole(path, lambda aside: figure.savefig(aside, dpi=DOTS_PER_INCH, format="png"))
 
@@ -98,7 +107,14 @@ def plot(report: Report, path: Path, title: str) -> None:
 def _draw_frontier(axes: Axes, frontier: Sequence[Evaluation]) -> None:
     cost = [seen.mean_gmacs * MMACS_PER_GMAC for seen in frontier]
     accuracy = [seen.accuracy * 100 for seen in frontier]
-    axes.plot(cost, accuracy, color="tab:orange", alpha=0.6, linewidth=1.2, label="best cascades (chosen on calibration)")
+    axes.plot(
+        cost,
+        accuracy,
+        color="tab:orange",
+        alpha=0.6,
+        linewidth=1.2,
+        label="best cascades (chosen on calibration)",
+    )
 
 
 def _draw_row(axes: Axes, row: Row) -> None:
@@ -106,7 +122,7 @@ def _draw_row(axes: Axes, row: Row) -> None:
         "single": ("o", "tab:blue", 45),
         "ensemble": ("s", "tab:green", 45),
         CASCADE: ("*", "tab:red", 190),
-        "operating point": ("*", "tab:red", 60),
+        POINT: ("*", "tab:red", 60),
     }
     marker, colour, size = styles[row.kind]
     seen = row.evaluation
@@ -114,8 +130,14 @@ def _draw_row(axes: Axes, row: Row) -> None:
     if row.kind in {"single", CASCADE}:
         below, above = ((seen.accuracy - seen.interval[0]) * 100, (seen.interval[1] - seen.accuracy) * 100)
         axes.errorbar(x, y, [[below], [above]], color=colour, alpha=0.35, linewidth=1)
-    axes.scatter(x, y, size, colour, marker, zorder=3, label="this cascade, served" if row.kind == CASCADE else None)
-    if row.kind != "operating point":
-        axes.annotate(row.name, (x, y), xytext=(7, -11), textcoords="offset points", fontsize=9)
-    elif row.name.strip() != "balanced":
-        axes.annotate(row.name.strip(), (x, y), xytext=(-6, 8), textcoords="offset points", fontsize=8, ha="right")
+    label = "this cascade, served" if row.kind == CASCADE else None
+    axes.scatter(x, y, s=size, c=colour, marker=marker, zorder=3, label=label)
+    side = {"ensemble": "right", POINT: "right"}.get(row.kind, "left")
+    offset = (7, -11) if side == "left" else (-7, 7)
+    axes.annotate(row.name.strip(), (x, y), xytext=offset, textcoords="offset points", fontsize=9, ha=side)
+
+
+def _distinct(rows: Sequence[Row]) -> list[Row]:
+    """Leave out operating points that lie where the cascade itself lies."""
+    chosen = next(row.evaluation for row in rows if row.kind == CASCADE)
+    return [row for row in rows if row.kind != POINT or row.evaluation != chosen]

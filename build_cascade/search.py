@@ -9,17 +9,41 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from gating import CONFIDENCES, accumulate, mean_prediction
 
 from build_cascade.predictions import Predictions
+from gating import CONFIDENCES, accumulate, mean_prediction
 
 MAX_STAGES = 4
 GRID_QUANTILES = 40
+# Stage k's prediction counts r^(k-1) in the mean; 1 is the paper's rule, more lets the dear stages overrule the cheap.
+WEIGHT_RATIOS = (1.0, 1.5, 2.0)
 
 Counts = npt.NDArray[np.float64]
+Thresholds = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Hold an ordered choice of backbones and how they are combined.
+
+    Attributes:
+        stages: Backbone names, in order.
+        weights: Of each stage in the mean.
+        confidence: A key of `gating.CONFIDENCES`.
+    """
+
+    stages: tuple[str, ...]
+    weights: tuple[float, ...]
+    confidence: str = "max_probability"
+
+    @classmethod
+    def of(cls, stages: Sequence[str], confidence: str = "max_probability", ratio: float = 1.0) -> Self:
+        """Return a committee whose stage k counts ratio^(k-1)."""
+        return cls(tuple(stages), tuple(ratio**place for place in range(len(stages))), confidence)
 
 
 @dataclass(frozen=True)
@@ -27,13 +51,13 @@ class Candidate:
     """Hold one cascade and what it did on the images that it was searched on.
 
     Attributes:
-        stages: Backbone names, in order.
+        committee: Its stages.
         thresholds: Of all stages but the last.
         correct: Right answers.
         mean_gmacs: Mean cost of an image.
     """
 
-    stages: tuple[str, ...]
+    committee: Committee
     thresholds: tuple[float, ...]
     correct: int
     mean_gmacs: float
@@ -60,6 +84,7 @@ def search(
     *,
     confidence: str = "max_probability",
     max_stages: int = MAX_STAGES,
+    ratios: Sequence[float] = WEIGHT_RATIOS,
     on_committee: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Candidate]:
     """Return the frontier: for each number of right answers that pays, the cascade of least mean cost.
@@ -69,41 +94,39 @@ def search(
         gmacs: Cost of one image in each backbone.
         confidence: A key of `gating.CONFIDENCES`.
         max_stages: The most stages.
-        on_committee: Told how many ordered choices are done, and their total.
+        ratios: Each r tried, where stage k counts r^(k-1).
+        on_committee: Told how many committees are done, and their total.
 
     Returns:
         By ascending cost and accuracy.
     """
-    lengths = range(1, min(max_stages, len(predictions.names)) + 1)
-    orders = [order for length in lengths for order in itertools.permutations(predictions.names, length)]
+    committees = list(_committees(predictions.names, confidence, max_stages, ratios))
     found: list[Candidate] = []
-    for done, stages in enumerate(orders, start=1):
-        found = pareto([*found, *committee_frontier(predictions, gmacs, stages, confidence)])
-        on_committee(done, len(orders))
+    for done, committee in enumerate(committees, start=1):
+        found = pareto([*found, *committee_frontier(predictions, gmacs, committee)])
+        on_committee(done, len(committees))
     return found
 
 
-def committee_frontier(
-    predictions: Predictions, gmacs: Mapping[str, float], stages: tuple[str, ...], confidence: str
-) -> list[Candidate]:
-    """Return the frontier of one ordered choice of backbones over all cells of its threshold grid."""
-    statistics = list(stage_statistics(predictions, stages, confidence))
-    correct, mean_gmacs = cell_totals(statistics, [gmacs[name] for name in stages])
+def committee_frontier(predictions: Predictions, gmacs: Mapping[str, float], committee: Committee) -> list[Candidate]:
+    """Return the frontier of one committee over all cells of its threshold grid."""
+    statistics = list(stage_statistics(predictions, committee))
+    correct, mean_gmacs = cell_totals(statistics, [gmacs[name] for name in committee.stages])
     candidates = []
     for cell in pareto_cells(correct.ravel(), mean_gmacs.ravel()):
         place = np.unravel_index(cell, correct.shape)
         thresholds = tuple(float(s.thresholds[i]) for s, i in zip(statistics, place, strict=False))
-        candidates.append(Candidate(stages, thresholds, round(correct[place]), float(mean_gmacs[place])))
+        candidates.append(Candidate(committee, thresholds, round(correct[place]), float(mean_gmacs[place])))
     return candidates
 
 
-def stage_statistics(predictions: Predictions, stages: Sequence[str], confidence: str) -> Iterator[StageStatistics]:
+def stage_statistics(predictions: Predictions, committee: Committee) -> Iterator[StageStatistics]:
     """Yield the statistics of the running mean after each stage, by the served gate's own arithmetic."""
-    total, weights = None, [1.0] * len(stages)
-    for stage, name in enumerate(stages, start=1):
+    total, weights = None, committee.weights
+    for stage, name in enumerate(committee.stages, start=1):
         total = accumulate(total, predictions.probabilities[name], weights[stage - 1])
         mean = mean_prediction(total, weights[:stage])
-        confidences = CONFIDENCES[confidence](mean)
+        confidences = CONFIDENCES[committee.confidence](mean)
         grid = threshold_grid(confidences)
         right = (mean.argmax(axis=1) == predictions.class_ids).astype(np.float64)
         yield StageStatistics(right, grid, np.searchsorted(grid, confidences, side="right"))
@@ -117,7 +140,7 @@ def threshold_grid(confidences: npt.NDArray[np.float32]) -> npt.NDArray[np.float
     ordered = np.sort(confidences)
     picks = ordered[np.linspace(0, len(ordered) - 1, GRID_QUANTILES + 1).round().astype(int)[1:]]
     above = np.unique(np.searchsorted(distinct, picks).clip(1))
-    return ((distinct[above - 1] + distinct[above]) / 2).astype(np.float32)
+    return np.asarray((distinct[above - 1] + distinct[above]) / 2, dtype=np.float32)
 
 
 def cell_totals(statistics: Sequence[StageStatistics], costs: Sequence[float]) -> tuple[Counts, Counts]:
@@ -147,9 +170,16 @@ def pareto_cells(correct: Counts, cost: Counts) -> list[int]:
 
 def pareto(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Return the candidates that no other beats, by ascending cost; of equals the one with fewer stages."""
-    ordered = sorted(candidates, key=lambda c: len(c.stages))
+    ordered = sorted(candidates, key=lambda c: len(c.committee.stages))
     cells = pareto_cells(np.array([c.correct for c in ordered], float), np.array([c.mean_gmacs for c in ordered]))
     return [ordered[cell] for cell in cells]
+
+
+def _committees(names: Sequence[str], confidence: str, max_stages: int, ratios: Sequence[float]) -> Iterator[Committee]:
+    for length in range(1, min(max_stages, len(names)) + 1):
+        for stages in itertools.permutations(names, length):
+            for ratio in ratios if length > 1 else (1.0,):
+                yield Committee.of(stages, confidence, ratio)
 
 
 def _histogram(statistics: Sequence[StageStatistics], weights: Counts) -> Counts:
@@ -158,7 +188,8 @@ def _histogram(statistics: Sequence[StageStatistics], weights: Counts) -> Counts
     if not shape:
         return np.asarray(weights.sum())
     flat = np.ravel_multi_index([s.cell for s in statistics], shape)
-    return np.bincount(flat, weights, minlength=int(np.prod(shape))).reshape(shape)
+    counts: Counts = np.bincount(flat, weights, minlength=int(np.prod(shape)))  # type: ignore[assignment]
+    return counts.reshape(shape)
 
 
 def _stayed_in(histogram: Counts, axes: int) -> Counts:

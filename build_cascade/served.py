@@ -8,11 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from build_engines.canvas import Canvas
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from build_cascade.errors import ChoiceError
+from build_engines.canvas import Canvas
 
 TIMEOUT_S = 120.0
 
@@ -54,7 +54,9 @@ class ServedModel:
             response = self._triton.infer(self.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
         answer: npt.NDArray[Any] = response.as_numpy(output)
         if len(answer) != len(canvases):
-            raise ChoiceError(f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; is numpy < 2 there?")
+            raise ChoiceError(
+                f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; is numpy < 2 there?"
+            )
         return answer
 
     @contextmanager
@@ -62,4 +64,6 @@ class ServedModel:
         try:
             yield
         except InferenceServerException as error:
-            raise ChoiceError(f"model {self.name!r} at {self._url}: {error.message()}; serve it with make serve") from error
+            raise ChoiceError(
+                f"model {self.name!r} at {self._url}: {error.message()}; serve it with make serve"
+            ) from error

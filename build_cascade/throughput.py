@@ -7,9 +7,8 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
-from build_engines.canvas import Canvas
-
 from build_cascade.served import ServedModel
+from build_engines.canvas import Canvas
 
 CLIENTS = 4
 BATCH_IMAGES = 8
@@ -19,7 +18,9 @@ ROUND_S = 1.0
 Ask = Callable[[Canvas], None]
 
 
-def measure(url: str, asks: Mapping[str, list[str]], canvases: Canvas, on_round: Callable[[], None]) -> dict[str, float]:
+def measure(
+    url: str, asks: Mapping[str, list[str]], canvases: Canvas, on_round: Callable[[], None]
+) -> dict[str, float]:
     """Return the median images a second of each way to answer.
 
     Args:

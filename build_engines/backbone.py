@@ -49,8 +49,9 @@ def create(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
         WeightsError: timm has no pretrained weights of it, or cannot fetch them.
     """
     check_architecture(backbone)
-    arguments = _image_size(backbone) | backbone.arguments
+    arguments = backbone.arguments
     try:
+        arguments = _image_size(backbone) | arguments
         model = timm.create_model(
             backbone.architecture, pretrained=pretrained, num_classes=backbone.classes, **arguments
         )
@@ -80,7 +81,9 @@ def load(pool: Pool, backbone: Backbone) -> nn.Module:
     try:
         model.load_state_dict(load_file(path))
     except Exception as error:  # safetensors and torch raise their own, unrelated types
-        raise WeightsError(f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {error}") from error
+        raise WeightsError(
+            f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {error}"
+        ) from error
     return model
 
 
@@ -112,7 +115,7 @@ def gmacs(backbone: Backbone) -> float:
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         create(backbone)(torch.empty(1, 3, backbone.input_size, backbone.input_size))
-    return counter.get_total_flops() / 2e9
+    return float(counter.get_total_flops() / 2e9)
 
 
 def _image_size(backbone: Backbone) -> dict[str, Any]:

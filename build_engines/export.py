@@ -107,8 +107,10 @@ def _strip_local_paths(model: onnx.ModelProto) -> None:
     """Drop the exporter's stack traces, which name files of this machine."""
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer):
-        del part.metadata_props[:]
-        part.doc_string = ""
-    for value in (*model.graph.input, *model.graph.output):
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
         del value.metadata_props[:]
+    for initializer in model.graph.initializer:
+        del initializer.metadata_props[:]

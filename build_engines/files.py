@@ -22,7 +22,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
 
 def write_text_whole(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
-    write_whole(path, lambda aside: aside.write_text(text, encoding="utf-8") and None)
+    write_whole(path, lambda aside: _write_text(aside, text))
 
 
 def write_folder_whole(folder: Path, write: Callable[[Path], None]) -> None:
@@ -40,6 +40,10 @@ def write_folder_whole(folder: Path, write: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
 
 
 def sha256(path: Path) -> str:

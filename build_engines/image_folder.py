@@ -82,5 +82,7 @@ def open_image_folder(root: Path, labels: Sequence[str]) -> ImageFolder:
 def _images(folder: Path) -> list[Path]:
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
     if not images:
-        raise ImageFolderError(f"class folder {folder} has no image ({', '.join(sorted(EXTENSIONS))}); fill or remove it")
+        raise ImageFolderError(
+            f"class folder {folder} has no image ({', '.join(sorted(EXTENSIONS))}); fill or remove it"
+        )
     return images

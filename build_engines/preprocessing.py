@@ -62,14 +62,15 @@ class Preprocessing(nn.Module):
         """Resize, crop and normalise a batch of canvases."""
         # Without .contiguous() the exporter keeps channels-last strides and emits Range and Gather on the batch.
         pixels = image.permute(0, 3, 1, 2).contiguous().float()
-        return (self.resize(pixels) - self.mean) / self.std
+        return (self.resize(pixels) - self.get_buffer("mean")) / self.get_buffer("std")
 
     def resize(self, pixels: Tensor) -> Tensor:
-        """Resize and crop FP32 [B, 3, S, S] in 0..255; overshoot is cut off, as Pillow does."""
+        """Resize and crop FP32 [B, 3, S, S] in 0..255: first lines, then columns, each cut to 0..255 as in Pillow."""
         if self.is_identity:
             return pixels
-        matrix: Tensor = self.get_buffer("matrix")
-        return (matrix @ pixels @ matrix.T).clamp(0, 255)
+        matrix = self.get_buffer("matrix")
+        lines = (pixels @ matrix.T).clamp(0, 255)
+        return (matrix @ lines).clamp(0, 255)
 
 
 class ServedBackbone(nn.Module):

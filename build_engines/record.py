@@ -79,4 +79,6 @@ def made_of(pool: Pool, backbone: Backbone) -> str:
     weights = pool.weights_file(backbone)
     content = sha256(weights) if not backbone.is_pretrained and weights.is_file() else backbone.weights
     versions = " ".join(version(maker) for maker in MAKERS)
-    return fingerprint(FORMAT, versions, str(pool.canvas), backbone.model_dump_json(exclude={"max_batch_size"}), content)
+    return fingerprint(
+        FORMAT, versions, str(pool.canvas), backbone.model_dump_json(exclude={"max_batch_size"}), content
+    )

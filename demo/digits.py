@@ -37,9 +37,7 @@ def write_digits(root: Path) -> None:
 def _splits(targets: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.int64]]:
     rows = np.arange(len(targets))
     train, rest = train_test_split(rows, train_size=TRAIN_IMAGES, stratify=targets, random_state=SEED)
-    calibration, test = train_test_split(
-        rest, train_size=CALIBRATION_IMAGES, stratify=targets[rest], random_state=SEED
-    )
+    calibration, test = train_test_split(rest, train_size=CALIBRATION_IMAGES, stratify=targets[rest], random_state=SEED)
     return {"train": train, "calibration": calibration, "test": test}
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from build_engines.backbone import create, data_config
+from build_engines.files import fingerprint, write_text_whole, write_whole
 from build_engines.image_folder import ImageFolder
 from build_engines.pool import Backbone, Pool
 from build_engines.preprocessing import Preprocessing, ServedBackbone
@@ -19,36 +24,62 @@ from build_engines.preprocessing import Preprocessing, ServedBackbone
 SEED = 1
 BATCH_IMAGES = 32
 BATCH_NORM_MOMENTUM = 0.2  # few steps: the running statistics must follow faster than timm's 0.1
-EPOCHS = {"vit_16": 100, "mobilenetv2_48": 40, "resnet_32": 20, "efficientnet_32": 16}
+EPOCHS = {"vit_16": 100, "mobilenetv2_48": 32, "resnet_32": 20, "efficientnet_32": 12}
 MAX_LEARNING_RATE = 3e-3
+PROCESSES = 2
+POLL_S = 0.2
+
+OnEpoch = Callable[[str, int, int], None]
 
 
-def train(pool: Pool, backbone: Backbone, images: ImageFolder, on_epoch: Callable[[int, int], None]) -> None:
-    """Train one backbone and write its weights as safetensors, whole or not at all.
+def untrained(pool: Pool) -> list[Backbone]:
+    """Return the backbones whose weights are missing, or come from another recipe than this file's."""
+    return [backbone for backbone in pool.backbones if not _is_trained(pool, backbone)]
+
+
+def train_all(pool: Pool, backbones: list[Backbone], images: ImageFolder, on_epoch: OnEpoch) -> None:
+    """Train backbones side by side, one core each; each one's weights appear when they are whole.
 
     Args:
-        pool: The pool, for the canvas and the place of the weights.
-        backbone: The backbone to train.
+        pool: The pool, for the canvas and the places of the weights.
+        backbones: The backbones to train.
         images: The training images.
-        on_epoch: Told the number of epochs done and their total.
+        on_epoch: Told a backbone's name, its number of epochs done and their total.
     """
+    context = multiprocessing.get_context("spawn")
+    dearest_first = sorted(backbones, key=lambda backbone: -EPOCHS[backbone.name] * backbone.input_size)
+    with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, mp_context=context) as executor:
+        epochs = manager.dict()
+        running = [executor.submit(train, pool, backbone, images, epochs) for backbone in dearest_first]
+        while not all(future.done() for future in running):
+            _tell(backbones, dict(epochs), on_epoch)
+            _raise_first_error(running)
+            time.sleep(POLL_S)
+        _tell(backbones, dict(epochs), on_epoch)
+        _raise_first_error(running)
+
+
+def train(pool: Pool, backbone: Backbone, images: ImageFolder, epochs_done: MutableMapping[str, int]) -> None:
+    """Train one backbone on one core and write its weights as safetensors, whole or not at all."""
+    torch.set_num_threads(1)
     torch.manual_seed(SEED)
     model = create(backbone)
     served = ServedBackbone(Preprocessing(pool.canvas, data_config(backbone, model)), model)
     canvases, labels = torch.from_numpy(images.canvases(pool.canvas)), torch.from_numpy(images.class_ids)
-    _fit(served, canvases, labels, EPOCHS.get(backbone.name, 40), on_epoch)
-    _save(model, pool.weights_file(backbone))
+    for epoch in _fit(served, canvases, labels, EPOCHS[backbone.name]):
+        epochs_done[backbone.name] = epoch
+    write_whole(pool.weights_file(backbone), partial(save_file, model.state_dict()))
+    write_text_whole(_recipe_note(pool, backbone), json.dumps(_recipe(backbone)))
 
 
-def _fit(
-    served: ServedBackbone, canvases: Tensor, labels: Tensor, epochs: int, on_epoch: Callable[[int, int], None]
-) -> None:
+def _fit(served: ServedBackbone, canvases: Tensor, labels: Tensor, epochs: int) -> Iterator[int]:
+    """Train, and yield the number of epochs done."""
     _set_batch_norm_momentum(served)
     served.train()
     optimizer = torch.optim.AdamW(served.parameters(), lr=MAX_LEARNING_RATE, weight_decay=0.05)
     steps = epochs * (len(labels) // BATCH_IMAGES)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, MAX_LEARNING_RATE, total_steps=steps)
-    for epoch in range(epochs):
+    for epoch in range(1, epochs + 1):
         for rows in _batches(len(labels)):
             inputs = served.preprocessing(_augment(canvases[rows]))
             loss = F.cross_entropy(served.backbone(inputs), labels[rows], label_smoothing=0.05)
@@ -56,8 +87,7 @@ def _fit(
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             schedule.step()
-        on_epoch(epoch + 1, epochs)
-    served.eval()
+        yield epoch
 
 
 def _batches(count: int) -> Iterator[Tensor]:
@@ -83,8 +113,28 @@ def _set_batch_norm_momentum(model: nn.Module) -> None:
             module.momentum = BATCH_NORM_MOMENTUM
 
 
-def _save(model: nn.Module, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    aside = path.with_suffix(".partial")
-    save_file(model.state_dict(), aside)
-    os.replace(aside, path)
+def _recipe(backbone: Backbone) -> str:
+    return fingerprint(backbone.model_dump_json(), Path(__file__).read_text())
+
+
+def _recipe_note(pool: Pool, backbone: Backbone) -> Path:
+    return pool.weights_file(backbone).with_suffix(".json")
+
+
+def _is_trained(pool: Pool, backbone: Backbone) -> bool:
+    try:
+        recorded = json.loads(_recipe_note(pool, backbone).read_text())
+    except (OSError, ValueError):
+        return False
+    return recorded == _recipe(backbone) and pool.weights_file(backbone).is_file()
+
+
+def _tell(backbones: list[Backbone], epochs_done: dict[str, int], on_epoch: OnEpoch) -> None:
+    for backbone in backbones:
+        on_epoch(backbone.name, epochs_done.get(backbone.name, 0), EPOCHS[backbone.name])
+
+
+def _raise_first_error(running: list[Future[None]]) -> None:
+    for future in running:
+        if future.done():
+            future.result()

@@ -40,8 +40,9 @@ def serve(
             log_file=log_file,
         )
         with server:
+            stop = _stop_signal()
             _announce(server, log_file)
-            _wait_for_signal(server)
+            _wait(stop, server)
             console.print("stopping")
     except ServerError as error:
         stderr.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
@@ -54,10 +55,18 @@ def _announce(server: EmbeddedServer, log_file: Path) -> None:
     console.print(f"  metrics  http://{addresses.metrics}/metrics\n  log      {log_file}")
 
 
-def _wait_for_signal(server: EmbeddedServer) -> None:
+def _stop_signal() -> threading.Event:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _wait(stop: threading.Event, server: EmbeddedServer) -> None:
     while not stop.wait(HEALTH_PERIOD_S):
         if not server.is_alive():
             raise ServerError("Triton ended by itself; its log says why")
+
+
+if __name__ == "__main__":
+    app()

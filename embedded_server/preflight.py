@@ -11,10 +11,11 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
-from cascade_spec import Cascade, SpecError, Stage, read_cascade
 from google.protobuf import text_format
 from pytriton.utils.distribution import get_stub_path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
 MINIMUM_GLIBC = (2, 35)
 CASCADE = "cascade"
@@ -144,5 +145,5 @@ def _check_glibc(library: str, version: str) -> None:
 
 
 def _check_numpy(version: str) -> None:
-    if int(version.split(".")[0]) >= 2:  # noqa: PLR2004
+    if int(version.split(".", maxsplit=1)[0]) >= 2:  # noqa: PLR2004
         raise ServerError(f"numpy {version} makes this server return empty outputs; install 'numpy<2'")

@@ -18,7 +18,14 @@ from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
-from embedded_server.preflight import CASCADE, ServerError, check_cascade, check_machine, check_ports, library_folder
+from embedded_server.preflight import (
+    CASCADE,
+    ServerError,
+    check_cascade,
+    check_machine,
+    check_ports,
+    library_folder,
+)
 
 LOOPBACK = "127.0.0.1"
 EXIT_TIMEOUT_S = 5

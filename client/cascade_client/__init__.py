@@ -1,10 +1,10 @@
 """Ask a cascade served on Triton: which class, how sure, and which stage answered.
 
-    from cascade_client import CascadeClient
+from cascade_client import CascadeClient
 
-    with CascadeClient("127.0.0.1:8001") as client:
-        for result in client.classify(["cat.jpg", "dog.png"]):
-            print(result.label, result.confidence, result.exit_stage)
+with CascadeClient("127.0.0.1:8001") as client:
+for result in client.classify(["cat.jpg", "dog.png"]):
+print(result.label, result.confidence, result.exit_stage)
 """
 
 from cascade_client.canvas import ImageLike, UnusableImage, to_canvas

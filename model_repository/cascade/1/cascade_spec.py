@@ -98,7 +98,10 @@ class Cascade:
         _check(_is_whole(self.max_batch_size) and self.max_batch_size >= 1, "max_batch_size must be at least 1")
         _check(_is_whole(self.canvas) and self.canvas >= 1, "canvas must be a number of pixels")
         _check(len(self.labels) > 0, "labels must name at least one class")
-        _check(1 <= len(self.stages) <= MAX_STAGES, f"a cascade has 1 to {MAX_STAGES} stages, not {len(self.stages)}")
+        _check(
+            1 <= len(self.stages) <= MAX_STAGES,
+            f"a cascade has 1 to {MAX_STAGES} stages, not {len(self.stages)}",
+        )
         _check(self.combine == "mean", f"combine must be 'mean', not {self.combine!r}")
         known = ", ".join(CONFIDENCES)
         _check(self.confidence in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
@@ -106,12 +109,21 @@ class Cascade:
 
     def _check_thresholds(self) -> None:
         for stage in self.stages[:-1]:
-            _check(stage.threshold is not None, f"stage {stage.model!r}: threshold is missing; only the last has none")
+            _check(
+                stage.threshold is not None,
+                f"stage {stage.model!r}: threshold is missing; only the last has none",
+            )
         last = self.stages[-1]
-        _check(last.threshold is None, f"last stage {last.model!r}: threshold must be null; every image exits there")
+        _check(
+            last.threshold is None,
+            f"last stage {last.model!r}: threshold must be null; every image exits there",
+        )
         for name, point in self.operating_points.items():
             where, needed = f"operating point {name!r}", len(self.stages) - 1
-            _check(len(point.thresholds) == needed, f"{where}: needs {needed} thresholds, has {len(point.thresholds)}")
+            _check(
+                len(point.thresholds) == needed,
+                f"{where}: needs {needed} thresholds, has {len(point.thresholds)}",
+            )
             for threshold in point.thresholds:
                 _check_threshold(threshold, where)
 

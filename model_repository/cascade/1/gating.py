@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.intp]
-Predictions = npt.NDArray[np.floating]
+Predictions = npt.NDArray[np.floating[Any]]
 
 
 def max_probability(mean: Floats) -> Floats:

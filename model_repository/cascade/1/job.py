@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
+
 from cascade_spec import Cascade, SpecError
 from gating import Outcome, stop_at
 
@@ -39,7 +41,7 @@ class Job:
 
     def answer(self, outcome: Outcome, rows: slice) -> Any:  # noqa: ANN401
         """Build the response from this request's rows of a batch's outcome."""
-        values = {
+        values: dict[str, Callable[[], npt.NDArray[Any]]] = {
             "class_id": lambda: outcome.class_id[rows, None],
             "confidence": lambda: outcome.confidence[rows, None],
             "exit_stage": lambda: outcome.exit_stage[rows, None],

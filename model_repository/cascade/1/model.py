@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
-from cascade_spec import Cascade, Stage, read_cascade
+
+from cascade_spec import Stage, read_cascade
 from gating import Rows, Walk
 from job import INPUT, BadRequest, Job, outputs
 

@@ -1,0 +1,47 @@
+# Every job by one name; `make` lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test lint format clean
+
+help: ## List the jobs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Make .venv with everything in it
+
+$(INSTALLED): pyproject.toml client/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[test,lint]' --editable client
+	@touch $@
+
+demo: install ## Train a small pool, choose a cascade, serve it, classify real images, show table and plot
+	$(BIN)/python -m demo
+
+serve: install ## Serve model_repository on this machine until Ctrl-C
+	$(BIN)/serve-repository $(SERVE_OPTIONS)
+
+test: install ## Run every test against the real embedded server
+	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)
+
+lint: install ## Check style and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CHECKED)
+
+format: install ## Put the code into the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what was built; the environment stays
+	rm -rf build
+	find model_repository -mindepth 1 -maxdepth 1 ! -name cascade -exec rm -rf {} +
+	rm -f model_repository/cascade/cascade.json

@@ -1,0 +1,117 @@
+"""Run the whole way once, on real digits: train, export, serve, predict, search, serve the cascade, classify, report.
+
+Every step that has a command runs that command, and prints it.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from build_cascade.pipeline import SPLITS, uncollected
+from build_engines.console import progress_bar
+from build_engines.image_folder import open_image_folder
+from build_engines.pool import Pool, load_pool
+from build_engines.workspace import Workspace
+from demo.digits import write_digits
+from embedded_server import EmbeddedServer
+from embedded_server.preflight import backbones
+
+POOL_FILE, BUILD, REPOSITORY = Path("pools/digits.yaml"), Path("build"), Path("model_repository")
+CLASSIFIED_IMAGES = 8
+console = Console()
+
+
+def main() -> None:
+    """Run every step; what is there already is reused."""
+    started_s = time.monotonic()
+    pool = load_pool(POOL_FILE)
+    workspace = Workspace.of(pool, BUILD)
+    images = workspace.folder / "images"
+    _write_images(images)
+    _train(pool, images / "train")
+    _run("build-engines", "export", POOL_FILE, "--images", images / "calibration")
+    _run("build-engines", "repository", POOL_FILE)
+    _predict(pool, workspace, images)
+    _run("build-cascade", "search", POOL_FILE, "--accuracy-at-least", "best", "--tolerance", "0.005")
+    _serve(images / "test")
+    _run("build-cascade", "report", POOL_FILE)
+    console.print(
+        f"[bold]done in {time.monotonic() - started_s:.0f} s[/]; `make serve` serves it, `make test` tests it"
+    )
+
+
+def _write_images(folder: Path) -> None:
+    console.rule("1  scikit-learn's scanned digits as an image folder")
+    if folder.is_dir():
+        console.print(f"{folder}: reused")
+        return
+    write_digits(folder)
+    console.print(f"{folder}: written")
+
+
+def _train(pool: Pool, folder: Path) -> None:
+    console.rule("2  train the pool")
+    from demo.train import train_all, untrained  # noqa: PLC0415 (torch takes seconds, and may have nothing to do)
+
+    missing = untrained(pool)
+    if missing:
+        with progress_bar(console) as progress:
+            tasks = {backbone.name: progress.add_task(backbone.name, total=None) for backbone in missing}
+            train_all(
+                pool,
+                missing,
+                open_image_folder(folder, pool.labels),
+                lambda name, done, total: progress.update(tasks[name], completed=done, total=total),
+            )
+    console.print(f"{len(missing)} backbones trained, {len(pool.backbones) - len(missing)} reused")
+
+
+def _predict(pool: Pool, workspace: Workspace, images: Path) -> None:
+    folders = [images / split for split in SPLITS]
+    options = [part for split, folder in zip(SPLITS, folders, strict=True) for part in (f"--{split}", folder)]
+    opened = {split: open_image_folder(folder, pool.labels) for split, folder in zip(SPLITS, folders, strict=True)}
+    if not any(uncollected(pool, workspace, split, images) for split, images in opened.items()):
+        _run("build-cascade", "predict", POOL_FILE, *options)
+        return
+    _with_server(backbones(REPOSITORY), lambda url: _run("build-cascade", "predict", POOL_FILE, *options, "--url", url))
+
+
+def _serve(test: Path) -> None:
+    files = open_image_folder(test, [entry.name for entry in sorted(test.iterdir())]).spread(CLASSIFIED_IMAGES).paths
+
+    def ask(url: str) -> None:
+        _run("cascade", "status", "--url", url)
+        _run("cascade", "classify", *files, "--url", url)
+        _run("build-cascade", "measure", POOL_FILE, "--test", test, "--url", url)
+
+    _with_server(None, ask)
+
+
+def _with_server(models: list[str] | None, ask: Callable[[str], None]) -> None:
+    console.rule("serve the cascade" if models is None else "serve the backbones")
+    with EmbeddedServer(REPOSITORY, models=models, log_file=BUILD / "triton.log") as server:
+        console.print(f"Triton answers at {server.addresses.grpc}")
+        ask(server.addresses.grpc)
+
+
+def _run(command: str, *arguments: str | Path) -> None:
+    console.rule(f"{command} {arguments[0]}")
+    console.print(f"$ {command} {' '.join(str(argument) for argument in arguments)}", style="bold cyan", soft_wrap=True)
+    program = shutil.which(command, path=Path(sys.executable).parent)
+    finished = subprocess.run([program or command, *map(str, arguments)], check=False)  # noqa: S603 (our own commands)
+    if finished.returncode:
+        raise SystemExit(finished.returncode)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("interrupted; what is finished is kept, start again to go on") from None

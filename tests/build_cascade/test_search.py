@@ -1,0 +1,140 @@
+"""The search equals brute force: every cascade and every cell of the grid, replayed by the served gate."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from build_cascade.choice import Goal, choose
+from build_cascade.errors import GoalError
+from build_cascade.evaluation import evaluate, wilson_interval
+from build_cascade.predictions import PredictionError, Predictions
+from build_cascade.search import Committee, committee_frontier, search, stage_statistics
+
+COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
+
+
+def random_predictions(
+    seed: int, images: int = 30, classes: int = 3, names=("a", "b", "c"), levels: int = 6
+) -> Predictions:
+    """Coarse probabilities: ties and equal confidences are common."""
+    generator = np.random.default_rng(seed)
+    raw = generator.integers(1, levels, (len(names), images, classes)) ** 2.0
+    probabilities = (raw / raw.sum(axis=2, keepdims=True)).astype(np.float16)
+    return Predictions(generator.integers(0, classes, images), dict(zip(names, probabilities, strict=True)))
+
+
+def brute_force(predictions, committee):
+    grids = [s.thresholds for s in stage_statistics(predictions, committee)][:-1]
+    for thresholds in itertools.product(*grids):
+        seen = evaluate(predictions, COSTS, committee, [float(t) for t in thresholds])
+        yield seen.correct, seen.mean_gmacs
+
+
+def frontier_of(points):
+    best, frontier = -1, []
+    for correct, cost in sorted(points, key=lambda point: (point[1], -point[0])):
+        if correct > best:
+            frontier.append((correct, pytest.approx(cost)))
+            best = correct
+    return frontier
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    stages=st.permutations(["a", "b", "c"]),
+    length=st.integers(1, 3),
+    ratio=st.sampled_from([1.0, 1.5, 2.0]),
+    confidence=st.sampled_from(["max_probability", "margin"]),
+)
+def test_one_committee_equals_brute_force(seed, stages, length, ratio, confidence):
+    predictions = random_predictions(seed)
+    committee = Committee.of(stages[:length], confidence, ratio)
+    found = committee_frontier(predictions, COSTS, committee)
+    assert [(c.correct, c.mean_gmacs) for c in found] == frontier_of(brute_force(predictions, committee))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_whole_search_equals_brute_force(seed):
+    predictions = random_predictions(seed, images=20, levels=4)
+    points = []
+    for length in (1, 2, 3):
+        for stages in itertools.permutations("abc", length):
+            for ratio in (1.0, 2.0):
+                points += brute_force(predictions, Committee.of(stages, ratio=ratio))
+    found = search(predictions, COSTS, ratios=(1.0, 2.0))
+    assert [(c.correct, c.mean_gmacs) for c in found] == frontier_of(points)
+
+
+def test_what_is_found_is_what_a_replay_gives():
+    predictions = random_predictions(7, images=200)
+    for candidate in search(predictions, COSTS):
+        seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
+        assert (seen.correct, seen.mean_gmacs) == (candidate.correct, pytest.approx(candidate.mean_gmacs))
+
+
+def test_equal_confidences_leave_one_threshold():
+    flat = np.full((10, 4), 0.25, np.float16)
+    predictions = Predictions(np.zeros(10, int), {"a": flat, "b": flat})
+    found = search(predictions, COSTS)
+    assert [(c.committee.stages, c.correct) for c in found] == [(("a",), 10)]
+
+
+def test_a_goal_picks_the_cheapest_that_is_accurate_enough():
+    predictions = random_predictions(3, images=100)
+    frontier = search(predictions, COSTS)
+    best = frontier[-1]
+    assert choose(frontier, 100, Goal(accuracy_at_least=best.correct / 100)) == best
+    assert choose(frontier, 100, Goal(accuracy_at_least=0.0)) == frontier[0]
+    assert choose(frontier, 100, Goal(cost_at_most=best.mean_gmacs)) == best
+
+
+@pytest.mark.parametrize(
+    ("goal", "says"),
+    [
+        (Goal(accuracy_at_least=1.01), "the best reaches"),
+        (Goal(cost_at_most=0.5), "the cheapest costs 1"),
+        (Goal(accuracy_at_least=1.01, cost_at_most=5.0), "at 5.0 GMACs"),
+    ],
+)
+def test_a_goal_out_of_reach_says_what_is_possible(goal, says):
+    with pytest.raises(GoalError, match=says):
+        choose(search(random_predictions(3), COSTS), 30, goal)
+
+
+def test_an_ensemble_never_exits_early():
+    seen = evaluate(random_predictions(1), COSTS, Committee.of("abc"), [np.inf, np.inf])
+    assert seen.exit_rates == (0.0, 0.0, 1.0)
+    assert seen.mean_gmacs == seen.worst_gmacs == pytest.approx(14.0)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "expected"), [(0, 10, (0.0, 0.2775)), (10, 10, (0.7225, 1.0)), (50, 100, (0.4038, 0.5962))]
+)
+def test_wilson_interval(successes, trials, expected):
+    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=1e-4)
+
+
+GOOD = np.full((4, 2), 0.5, np.float16)
+
+
+@pytest.mark.parametrize(
+    ("class_ids", "arrays", "says"),
+    [
+        ([0, 1, 0], {"a": GOOD}, "4 predictions but 3 labels"),
+        ([0, 1, 0, 2], {"a": GOOD}, "labels must be 0 to 1"),
+        ([0, 1, 0, -1], {"a": GOOD}, "labels must be 0 to 1"),
+        ([0, 1, 0, 1], {"a": GOOD, "b": GOOD[:3]}, "different shapes"),
+        ([0, 1, 0, 1], {"a": GOOD * 0.8}, "row 0 sums to 0.7998"),
+        ([0, 1, 0, 1], {"a": np.where([[0], [0], [1], [0]], np.nan, GOOD).astype(np.float16)}, "row 2"),
+        ([0, 1, 0, 1], {"a": np.array([[1.5, -0.5]] * 4, np.float16)}, "no probabilities"),
+    ],
+)
+def test_predictions_that_do_not_belong_together_are_refused(class_ids, arrays, says):
+    with pytest.raises(PredictionError, match=says):
+        Predictions(np.array(class_ids), arrays)

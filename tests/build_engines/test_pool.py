@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+from helpers import backbone_entry, save_random_weights, write_pool
+from safetensors.torch import save_file
+
+from build_engines.backbone import check_architecture, create, gmacs, load
+from build_engines.errors import PoolError, WeightsError
+from build_engines.pool import load_pool
+
+
+def pool_of(folder, *backbones, **changes):
+    return load_pool(write_pool(folder, *backbones, **changes))
+
+
+def test_a_pool_file_is_read(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a"), backbone_entry("b"))
+    assert [backbone.name for backbone in pool.backbones] == ["a", "b"]
+    assert pool.weights_file(pool.backbone("a")) == tmp_path / "a.safetensors"
+
+
+def test_labels_may_lie_in_a_file(tmp_path):
+    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\neel\n")
+    assert pool_of(tmp_path, backbone_entry("a"), labels="labels.txt").labels[1] == "bee"
+
+
+@pytest.mark.parametrize(
+    ("backbones", "changes", "says"),
+    [
+        ([backbone_entry("a"), backbone_entry("a")], {}, "two backbones are called 'a'"),
+        ([backbone_entry("a"), backbone_entry("b", classes=7)], {}, "'b' has 7 classes but the pool has 5 labels"),
+        ([backbone_entry("cascade")], {}, "name of the served cascade"),
+        ([backbone_entry("a/b")], {}, "backbones.0.name"),
+        ([backbone_entry("a", input_size="large")], {}, "backbones.0.input_size"),
+        ([backbone_entry("a", colour="red")], {}, "backbones.0.colour"),
+        ([backbone_entry("a", crop_pct=1.5)], {}, "backbones.0.crop_pct"),
+        ([], {}, "backbones"),
+        ([backbone_entry("a")], {"canvas": 0}, "canvas"),
+        ([backbone_entry("a")], {"surprise": 1}, "surprise"),
+        ([backbone_entry("a")], {"labels": "nowhere.txt"}, "cannot read"),
+    ],
+)
+def test_a_bad_pool_file_says_what_to_fix(tmp_path, backbones, changes, says):
+    with pytest.raises(PoolError, match=says):
+        pool_of(tmp_path, *backbones, **changes)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "a: [", "name: x"])
+def test_what_is_no_pool_file_is_refused(tmp_path, text):
+    (tmp_path / "pool.yaml").write_text(text)
+    with pytest.raises(PoolError, match=r"pool\.yaml"):
+        load_pool(tmp_path / "pool.yaml")
+
+
+def test_a_missing_pool_file_is_named(tmp_path):
+    with pytest.raises(PoolError, match=r"nowhere\.yaml"):
+        load_pool(tmp_path / "nowhere.yaml")
+
+
+def test_an_unknown_architecture_names_the_nearest(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a", architecture="resnet5O"))
+    with pytest.raises(PoolError, match="did you mean resnet50"):
+        check_architecture(pool.backbones[0])
+
+
+def test_arguments_that_an_architecture_does_not_take_are_named(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a", architecture="resnet10t", arguments={"wings": 2}))
+    with pytest.raises(PoolError, match="wings"):
+        create(pool.backbones[0])
+
+
+def test_missing_weights_are_named(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a"))
+    with pytest.raises(WeightsError, match=r"no weights at .*a\.safetensors"):
+        load(pool, pool.backbones[0])
+
+
+@pytest.mark.parametrize("spoil", ["classes", "other", "garbage"])
+def test_weights_that_do_not_fit_are_refused(tmp_path, spoil):
+    pool = pool_of(tmp_path, backbone_entry("a"))
+    save_random_weights(pool)
+    path = tmp_path / "a.safetensors"
+    if spoil == "garbage":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        changes = {"classes": 7} if spoil == "classes" else {"architecture": "resnet10t", "arguments": {}}
+        save_file(create(pool.backbones[0].model_copy(update=changes)).state_dict(), path)
+    with pytest.raises(WeightsError, match="does not fit"):
+        load(pool, pool.backbones[0])
+
+
+def test_pretrained_weights_that_do_not_exist_are_refused(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a", architecture="vit_tiny_patch16_384.nonsense", weights="pretrained"))
+    with pytest.raises(WeightsError, match="name the safetensors file"):
+        load(pool, pool.backbones[0])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "published_gmacs"),
+    [("resnet50", 4.09), ("mobilenetv2_100", 0.30), ("tf_efficientnet_b0", 0.39), ("vit_base_patch16_224", 17.56)],
+)
+def test_costs_are_the_published_multiply_accumulates(tmp_path, architecture, published_gmacs):
+    entry = backbone_entry("a", architecture=architecture, arguments={}, input_size=224)
+    assert gmacs(pool_of(tmp_path, entry).backbones[0]) == pytest.approx(published_gmacs, rel=0.02)

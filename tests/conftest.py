@@ -1,0 +1,89 @@
+"""Shared by all tests: a small pool with random weights, exported once, and the real server on it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import (
+    CANVAS,
+    LABELS,
+    backbone_entry,
+    onnx_probabilities,
+    random_canvases,
+    save_random_weights,
+    spread_thresholds,
+    write_pool,
+)
+
+from build_engines.export import export
+from build_engines.pool import Pool, load_pool
+from build_engines.triton_repository import put_cascade, write_backbone
+from build_engines.workspace import Workspace
+from cascade_spec import Cascade, OperatingPoint, Stage
+from embedded_server import EmbeddedServer
+
+STAGES = ("small", "medium", "large")
+WEIGHTS = (1.0, 1.5, 2.0)
+
+
+@pytest.fixture(scope="session")
+def tiny_pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
+    folder = tmp_path_factory.mktemp("pool")
+    sizes = {"small": 16, "medium": 24, "large": 32}
+    pool = load_pool(write_pool(folder, *(backbone_entry(name, input_size=size) for name, size in sizes.items())))
+    save_random_weights(pool)
+    return pool
+
+
+@pytest.fixture(scope="session")
+def tiny_workspace(tiny_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = Workspace.of(tiny_pool, tmp_path_factory.mktemp("build"))
+    for backbone in tiny_pool.backbones:
+        export(tiny_pool, backbone, workspace, random_canvases(16))
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def tiny_cascade(tiny_workspace: Workspace) -> Cascade:
+    """A cascade of which random images use every stage, at every operating point."""
+    images = random_canvases(200, seed=9)
+    predictions = [onnx_probabilities(tiny_workspace.onnx(name), images) for name in STAGES]
+    fast, default, accurate = (spread_thresholds(predictions, WEIGHTS, share) for share in (0.8, 0.5, 0.2))
+    return Cascade(
+        name="tiny",
+        canvas=CANVAS,
+        labels=LABELS,
+        stages=(
+            Stage("small", weight=WEIGHTS[0], threshold=default[0], max_batch_size=8),
+            Stage("medium", weight=WEIGHTS[1], threshold=default[1], max_batch_size=8),
+            Stage("large", weight=WEIGHTS[2], max_batch_size=8),
+        ),
+        operating_points={"fast": OperatingPoint(fast), "accurate": OperatingPoint(accurate)},
+        max_batch_size=16,
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_repository(
+    tiny_pool: Pool, tiny_workspace: Workspace, tiny_cascade: Cascade, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    repository = tmp_path_factory.mktemp("model_repository")
+    for backbone in tiny_pool.backbones:
+        write_backbone(tiny_pool, backbone, tiny_workspace, repository, "embedded")
+    put_cascade(repository)
+    (repository / "cascade" / "cascade.json").write_text(tiny_cascade.to_json())
+    return repository
+
+
+@pytest.fixture(scope="session")
+def server(tiny_repository: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(tiny_repository) as running:
+        yield running
+
+
+@pytest.fixture
+def repository_copy(tiny_repository: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_repository, tmp_path / "model_repository"))

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from embedded_server import EmbeddedServer, ServerError, preflight
+from embedded_server.preflight import backbones, check_cascade, check_machine
+
+
+def change_cascade(repository, **changes):
+    path = repository / "cascade" / "cascade.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_this_machine_will_do():
+    check_machine()
+
+
+@pytest.mark.parametrize(
+    ("check", "says"),
+    [
+        (lambda: preflight._check_python("3.7"), "no Python backend for Python 3.7"),
+        (lambda: preflight._check_glibc("glibc", "2.31"), "needs glibc 2.35"),
+        (lambda: preflight._check_glibc("", ""), "needs glibc 2.35"),
+        (lambda: preflight._check_numpy("2.1.0"), "'numpy<2'"),
+    ],
+)
+def test_a_machine_that_will_not_do_is_told_why(check, says):
+    with pytest.raises(ServerError, match=says):
+        check()
+
+
+def test_an_interpreter_without_its_shared_library_is_told_which_package_helps(monkeypatch, tmp_path):
+    monkeypatch.setattr(preflight.sysconfig, "get_config_var", lambda _: str(tmp_path))
+    monkeypatch.setattr(preflight.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
+    with pytest.raises(ServerError, match="on Debian and Ubuntu install libpython3"):
+        check_machine()
+
+
+def test_a_taken_port_is_named(tiny_repository):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"{port} for grpc"), EmbeddedServer(tiny_repository, grpc_port=port):
+            pass
+
+
+def test_a_stage_without_an_entry_is_named(repository_copy):
+    stages = [{"model": "ghost", "threshold": 0.5}, {"model": "large"}]
+    change_cascade(repository_copy, stages=stages, operating_points={})
+    with pytest.raises(ServerError, match="'ghost'"):
+        check_cascade(repository_copy)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"canvas": 64}, "canvas of 64"),
+        ({"labels": ["one"]}, "1 labels"),
+        ({"stages": [{"model": "large", "max_batch_size": 64}], "operating_points": {}}, "batches of 8"),
+        ({"stages": []}, "1 to 4 stages"),
+    ],
+)
+def test_a_cascade_that_does_not_fit_the_repository_is_refused(repository_copy, changes, says):
+    change_cascade(repository_copy, **changes)
+    with pytest.raises(ServerError, match=says):
+        check_cascade(repository_copy)
+
+
+def test_a_repository_without_a_cascade_says_how_to_choose_one(repository_copy):
+    (repository_copy / "cascade" / "cascade.json").unlink()
+    with pytest.raises(ServerError, match="build-cascade search"), EmbeddedServer(repository_copy):
+        pass
+    assert backbones(repository_copy) == ["large", "medium", "small"]
+
+
+def test_a_model_that_cannot_be_loaded_is_reported_with_tritons_reason(repository_copy):
+    (repository_copy / "small" / "1" / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(ServerError, match="small"), EmbeddedServer(repository_copy, models=["small"]):
+        pass
+
+
+def test_serve_announces_its_addresses_and_stops_cleanly_on_ctrl_c(tiny_repository, tmp_path):
+    options = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--log-file", str(tmp_path / "log")]
+    command = [sys.executable, "-m", "embedded_server.cli", "--repository", str(tiny_repository), *options]
+    serving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    lines = [serving.stdout.readline() for _ in range(5)]
+    serving.send_signal(2)
+    rest, _ = serving.communicate(timeout=60)
+    announced = "".join(lines)
+    assert all(word in announced for word in ("serving", "gRPC", "HTTP", "metrics", "log"))
+    assert "stopping" in rest
+    assert serving.returncode == 0

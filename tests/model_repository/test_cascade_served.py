@@ -1,0 +1,168 @@
+"""The BLS model in the real server: its answers equal the offline replay, and a bad request fails alone."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from helpers import CANVAS, LABELS, random_canvases
+from tritonclient.utils import InferenceServerException
+
+from cascade_spec import Cascade, Stage
+from embedded_server import EmbeddedServer
+from gating import Outcome, margin, replay
+
+IMAGES = 96
+FIELDS = ("class_id", "confidence", "exit_stage")
+
+
+def ask(server, model, images, outputs=(), **parameters):
+    """A raw call, without our SDK."""
+    client = triton.InferenceServerClient(server.addresses.grpc)
+    tensor = triton.InferInput("image", list(images.shape), "UINT8")
+    tensor.set_data_from_numpy(images)
+    wanted = [triton.InferRequestedOutput(name) for name in outputs]
+    response = client.infer(model, [tensor], outputs=wanted or None, parameters=parameters or None, client_timeout=60)
+    names = outputs or [output.name for output in response.get_response().outputs]
+    return {name: response.as_numpy(name) for name in names}
+
+
+@pytest.fixture(scope="module")
+def images():
+    return random_canvases(IMAGES, seed=1)
+
+
+@pytest.fixture(scope="module")
+def predictions(server, images, tiny_cascade):
+    batches = np.split(images, IMAGES // 8)
+    return [
+        np.concatenate([ask(server, stage.model, batch, ["probabilities"])["probabilities"] for batch in batches])
+        for stage in tiny_cascade.stages
+    ]
+
+
+def offline(cascade, predictions, operating_point=None, max_stage=None) -> Outcome:
+    return replay(cascade.rule, cascade.thresholds_at(operating_point), predictions, max_stage)
+
+
+def assert_equal(served, outcome, rows=slice(None)):
+    for field in FIELDS:
+        np.testing.assert_array_equal(served[field][:, 0], getattr(outcome, field)[rows], err_msg=field)
+
+
+def test_the_images_use_every_stage(tiny_cascade, predictions):
+    assert set(offline(tiny_cascade, predictions).exit_stage) == {1, 2, 3}
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 16])
+def test_served_answers_equal_the_offline_replay(server, images, tiny_cascade, predictions, batch):
+    outcome = offline(tiny_cascade, predictions)
+    for start in range(0, IMAGES, batch):
+        served = ask(server, "cascade", images[start : start + batch], FIELDS)
+        assert_equal(served, outcome, slice(start, start + batch))
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"operating_point": "fast"},
+        {"operating_point": "accurate"},
+        {"max_stage": 1},
+        {"max_stage": 2},
+        {"max_stage": 9},
+    ],
+)
+def test_request_parameters_act_as_the_replay_says(server, images, tiny_cascade, predictions, parameters):
+    named = parameters | ({"max_stage": 3} if parameters.get("max_stage") == 9 else {})
+    served = ask(server, "cascade", images[:16], FIELDS, **parameters)
+    assert_equal(served, offline(tiny_cascade, [p[:16] for p in predictions], **named))
+
+
+def test_sixteen_clients_at_once_get_the_same_answers(server, images, tiny_cascade, predictions):
+    """Requests of different sizes and parameters are merged by Triton; none may see another's."""
+    generator = np.random.default_rng(2)
+    choices = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"max_stage": 2, "operating_point": "accurate"}]
+
+    def client(seed):
+        rows = np.random.default_rng(seed).permutation(IMAGES)[: 1 + seed % 16]
+        parameters = choices[seed % len(choices)]
+        return rows, parameters, ask(server, "cascade", images[rows], FIELDS, **parameters)
+
+    with ThreadPoolExecutor(16) as pool:
+        for rows, parameters, served in pool.map(client, generator.integers(0, 10_000, 200).tolist()):
+            assert_equal(served, offline(tiny_cascade, predictions, **parameters), rows)
+
+
+def test_all_outputs_come_when_none_is_named(server, images, tiny_cascade, predictions):
+    served = ask(server, "cascade", images[:4])
+    outcome = offline(tiny_cascade, [p[:4] for p in predictions])
+    assert_equal(served, outcome)
+    np.testing.assert_array_equal(served["probabilities"], outcome.probabilities)
+    np.testing.assert_array_equal(served["stage_confidence"], outcome.stage_confidence)
+    assert [label.decode() for label in served["label"][:, 0]] == [LABELS[i] for i in outcome.class_id]
+
+
+def test_only_the_outputs_asked_for_come(server, images):
+    assert set(ask(server, "cascade", images[:1], ["exit_stage"])) == {"exit_stage"}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "says"),
+    [
+        ({"operating_point": "turbo"}, "this cascade has: fast, accurate"),
+        ({"operating_point": 3}, "operating_point '3' is unknown"),
+        ({"max_stage": 0}, "whole number from 1"),
+        ({"max_stage": -1}, "whole number from 1"),
+        ({"max_stage": "two"}, "whole number from 1"),
+        ({"max_stage": True}, "whole number from 1"),
+    ],
+)
+def test_a_bad_parameter_fails_only_its_own_request(server, images, tiny_cascade, predictions, parameters, says):
+    def client(place):
+        if place % 2:
+            return ask(server, "cascade", images[place : place + 1], FIELDS)
+        with pytest.raises(InferenceServerException, match=says) as raised:
+            ask(server, "cascade", images[:1], FIELDS, **parameters)
+        assert raised.value.status() == "StatusCode.INVALID_ARGUMENT"
+        return None
+
+    outcome = offline(tiny_cascade, predictions)
+    with ThreadPoolExecutor(16) as pool:
+        for place, served in enumerate(pool.map(client, range(32))):
+            if served is not None:
+                assert_equal(served, outcome, slice(place, place + 1))
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((1, 8, 8, 3), np.uint8), np.zeros((17, CANVAS, CANVAS, 3), np.uint8)], ids=["shape", "batch"]
+)
+def test_a_wrong_shape_or_batch_is_refused(server, wrong):
+    with pytest.raises(InferenceServerException) as raised:
+        ask(server, "cascade", wrong, FIELDS)
+    assert raised.value.status() == "StatusCode.INVALID_ARGUMENT"
+
+
+def test_a_failing_stage_fails_only_the_images_that_need_it(repository_copy, images, tiny_cascade, predictions):
+    """The last stage's graph is swapped for one of other classes: it answers in another shape."""
+    broken = repository_copy / "large" / "1" / "model.py"
+    broken.write_text(broken.read_text().replace("_response(part)", "_response(part[:, :2])"))
+    outcome = offline(tiny_cascade, predictions)
+    with EmbeddedServer(repository_copy, models=["small", "medium", "large", "cascade"]) as server:
+        for row in range(16):
+            if outcome.exit_stage[row] < 3:
+                assert_equal(ask(server, "cascade", images[row : row + 1], FIELDS), outcome, slice(row, row + 1))
+            else:
+                with pytest.raises(InferenceServerException, match="stage 'large'"):
+                    ask(server, "cascade", images[row : row + 1], FIELDS)
+
+
+def test_margin_is_served_as_it_is_replayed(repository_copy, images, predictions):
+    threshold = float(np.median(margin(predictions[0].astype(np.float16).astype(np.float32))))
+    stages = (Stage("small", threshold=threshold, max_batch_size=8), Stage("large", max_batch_size=8))
+    cascade = Cascade("margin", CANVAS, LABELS, stages, confidence="margin")
+    (repository_copy / "cascade" / "cascade.json").write_text(cascade.to_json())
+    with EmbeddedServer(repository_copy) as server:
+        served = ask(server, "cascade", images[:32], FIELDS)
+    assert_equal(served, offline(cascade, [predictions[0][:32], predictions[2][:32]]))
