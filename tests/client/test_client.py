@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import subprocess
+import sys
+
+import cascade_client
+import numpy as np
+import pytest
+from cascade_client import (
+    CascadeClient,
+    InvalidImage,
+    InvalidRequest,
+    ModelNotFound,
+    ServerUnavailable,
+)
+from helpers import CANVAS, LABELS, random_canvases
+from PIL import Image
+
+
+@pytest.fixture
+def client(server):
+    with CascadeClient(server.addresses.grpc) as connected:
+        yield connected
+
+
+def png(canvas):
+    buffer = io.BytesIO()
+    Image.fromarray(canvas).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_paths_bytes_pictures_and_arrays_get_the_same_answer(client, tmp_path):
+    (canvas,) = random_canvases(1, seed=6)
+    path = tmp_path / "image.png"
+    path.write_bytes(png(canvas))
+    answers = client.classify([canvas, path, str(path), png(canvas), Image.fromarray(canvas)])
+    assert len(answers) == 5
+    assert {(a.class_id, a.label, a.confidence, a.exit_stage) for a in answers} == {
+        (answers[0].class_id, LABELS[answers[0].class_id], answers[0].confidence, answers[0].exit_stage)
+    }
+
+
+def test_more_images_than_a_request_takes_are_split(client):
+    canvases = random_canvases(40, seed=7)
+    assert client.status.max_batch_size == 16
+    together = client.classify(list(canvases))
+    assert together == [answer for canvas in canvases for answer in client.classify([canvas])]
+
+
+def test_details_bring_probabilities_and_each_stages_confidence(client):
+    for answer in client.classify(list(random_canvases(30, seed=8)), details=True):
+        assert answer.probabilities.shape == (len(LABELS),)
+        assert answer.probabilities.argmax() == answer.class_id
+        assert len(answer.stage_confidence) == answer.exit_stage
+        assert answer.stage_confidence[-1] == answer.confidence
+
+
+def test_max_stage_and_operating_point_reach_the_server(client):
+    canvases = list(random_canvases(30, seed=9))
+    assert {answer.exit_stage for answer in client.classify(canvases, max_stage=1)} == {1}
+    fast, accurate = (
+        np.mean([answer.exit_stage for answer in client.classify(canvases, operating_point=point)])
+        for point in ("fast", "accurate")
+    )
+    assert fast < accurate
+
+
+def test_no_image_is_no_request(client):
+    assert client.classify([]) == []
+
+
+def test_status_describes_the_cascade(client):
+    status = client.status
+    assert status.ready
+    assert (status.canvas, status.classes, status.stages) == (CANVAS, len(LABELS), 3)
+    assert status.server.startswith("triton 2.")
+
+
+def test_answers_are_frozen(client):
+    (answer,) = client.classify([random_canvases(1)[0]])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        answer.label = "other"
+
+
+@pytest.mark.parametrize(
+    ("images", "arguments", "error", "says"),
+    [
+        ([b"no image"], {}, InvalidImage, "image 0: cannot read"),
+        ([np.zeros((4, 4, 3))], {}, InvalidImage, "float64"),
+        ([np.zeros((4, 4, 3), np.uint8)], {"operating_point": "turbo"}, InvalidRequest, "fast, accurate"),
+        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": 0}, InvalidRequest, "whole number from 1"),
+    ],
+)
+def test_bad_input_is_a_typed_error(client, images, arguments, error, says):
+    with pytest.raises(error, match=says):
+        client.classify(images, **arguments)
+
+
+def test_a_server_that_is_not_there_says_how_to_start_it():
+    with CascadeClient("127.0.0.1:1", timeout_s=2) as client, pytest.raises(ServerUnavailable, match="make serve"):
+        client.classify([np.zeros((4, 4, 3), np.uint8)])
+
+
+def test_an_unknown_model_and_one_that_is_no_cascade_are_told_apart(server):
+    with CascadeClient(server.addresses.grpc, model="ghost") as client, pytest.raises(ModelNotFound, match="ghost"):
+        _ = client.status
+    with (
+        CascadeClient(server.addresses.grpc, model="small") as client,
+        pytest.raises(InvalidRequest, match="no cascade"),
+    ):
+        _ = client.status
+
+
+def test_everything_public_is_exported_and_sorted():
+    assert cascade_client.__all__ == sorted(cascade_client.__all__)
+    assert all(hasattr(cascade_client, name) for name in cascade_client.__all__)
+
+
+def run_cli(*arguments):
+    command = [sys.executable, "-c", "from cascade_client.cli import app; app()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_classifies_files(server, tmp_path):
+    path = tmp_path / "image.png"
+    path.write_bytes(png(random_canvases(1)[0]))
+    done = run_cli("classify", path, "--json", "--url", server.addresses.grpc)
+    answer = json.loads(done.stdout)
+    assert answer["file"] == str(path)
+    assert answer["label"] in LABELS
+    assert len(answer["stage_confidence"]) == answer["exit_stage"]
+
+
+def test_the_command_line_shows_the_status(server):
+    done = run_cli("status", "--url", server.addresses.grpc)
+    assert done.returncode == 0
+    assert f"{CANVAS} x {CANVAS}" in done.stdout
+
+
+def test_the_command_line_fails_in_one_line(tmp_path):
+    done = run_cli("classify", tmp_path / "nowhere.png", "--url", "127.0.0.1:1")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
