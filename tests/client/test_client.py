@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 
-import cascade_client
 import numpy as np
 import pytest
+from helpers import CANVAS, LABELS, random_canvases
+from PIL import Image
+
+import cascade_client
 from cascade_client import (
     CascadeClient,
     InvalidImage,
@@ -16,8 +19,6 @@ from cascade_client import (
     ModelNotFound,
     ServerUnavailable,
 )
-from helpers import CANVAS, LABELS, random_canvases
-from PIL import Image
 
 
 @pytest.fixture
