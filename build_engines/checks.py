@@ -109,7 +109,8 @@ def _require_agreement(name: str, check: PreprocessingCheck) -> None:
             f"backbone {name!r}: fused preprocessing differs from timm's: "
             f"largest {check.largest_pixel_difference:.2f} (tolerance {LARGEST_PIXEL_TOLERANCE}), "
             f"mean {check.mean_pixel_difference:.2f} ({MEAN_PIXEL_TOLERANCE}) of 255 levels, "
-            f"same class on {check.class_agreement:.1%} of {check.images} images ({CLASS_AGREEMENT_FLOOR:.0%}); nothing was exported"
+            f"same class on {check.class_agreement:.1%} of {check.images} images ({CLASS_AGREEMENT_FLOOR:.0%}); "
+            "nothing was exported"
         )
 
 
