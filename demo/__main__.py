@@ -39,7 +39,7 @@ def main() -> None:
     _run("build-engines", "export", POOL_FILE, "--images", images / "calibration")
     _run("build-engines", "repository", POOL_FILE)
     _predict(pool, workspace, images)
-    _run("build-cascade", "search", POOL_FILE, "--accuracy-at-least", "best", "--tolerance", "0.005")
+    _run("build-cascade", "search", POOL_FILE, "--accuracy-at-least", "best", "--tolerance", "0.004")
     _serve(images / "test")
     _run("build-cascade", "report", POOL_FILE)
     console.print(

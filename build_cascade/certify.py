@@ -1,0 +1,122 @@
+"""Certify on images that the choice has not seen: Learn-then-Test (Angelopoulos et al., arXiv 2110.01052).
+
+Candidates are ordered before the certifying images are looked at. Each is tested at the whole risk, and the walk stops at
+the first that fails (fixed-sequence testing): with probability 1 - risk, every candidate before it keeps its promise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, binom
+
+# Share of the p-value that is spent on the interval of the rate of disagreement (Berger and Boos, JASA 89, 1994).
+NUISANCE_SHARE = 0.02
+NUISANCE_GRID = 50
+TAIL_DEVIATIONS = 9.0
+
+Flags = npt.NDArray[np.bool_]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Certified(Generic[T]):
+    """Hold the boldest candidate that is certified, and how the walk went.
+
+    Attributes:
+        candidate: None where not even the safest passed.
+        p_values: Of each candidate tested, in order; the last one failed unless all passed.
+    """
+
+    candidate: T | None
+    p_values: tuple[float, ...]
+
+
+def walk(candidates: Sequence[T], p_value: Callable[[T], float], risk: float) -> Certified[T]:
+    """Test candidates, safest first, until one fails; keep the one before it.
+
+    Args:
+        candidates: Ordered without looking at the certifying images.
+        p_value: Of the hypothesis that a candidate breaks its promise.
+        risk: The probability with which the result may break its promise.
+    """
+    p_values: list[float] = []
+    kept: T | None = None
+    for candidate in candidates:
+        p_values.append(p_value(candidate))
+        if p_values[-1] > risk:
+            break
+        kept = candidate
+    return Certified(kept, tuple(p_values))
+
+
+def accuracy_p_value(cascade_right: Flags, reference_right: Flags, tolerance: float, risk: float) -> float:
+    """Return a p-value of "the cascade is more than `tolerance` less accurate than the reference".
+
+    The two differ only where exactly one is right. Given the rate q of such images, the difference of the two kinds of
+    disagreement is a sum over a trinomial, and its tail at the border of the hypothesis is summed exactly. q itself is
+    unknown: the largest tail over an exact interval of q is taken, and what the interval may miss is added (Berger and Boos).
+
+    Args:
+        cascade_right: BOOL [N], on the certifying images.
+        reference_right: BOOL [N], on the same.
+        tolerance: A share of images, above 0.
+        risk: The level at which the p-value will be used; it sets how much is spent on the interval of q.
+    """
+    count = len(cascade_right)
+    lost = int((reference_right & ~cascade_right).sum())
+    won = int((cascade_right & ~reference_right).sum())
+    missed = risk * NUISANCE_SHARE
+    lowest, highest = _exact_interval(lost + won, count, missed)
+    rates = np.linspace(max(lowest, tolerance), max(highest, tolerance), NUISANCE_GRID)
+    tails = [_tail(lost - won, count, float(rate), tolerance) for rate in rates]
+    return min(1.0, max(tails) + missed)
+
+
+def consistency_p_value(disagrees: Flags, tolerance: float) -> float:
+    """Return the exact binomial p-value of "more than `tolerance` of the answers differ"; no labels are needed.
+
+    Args:
+        disagrees: BOOL [N], where the cascade answers otherwise than its last stage would.
+        tolerance: A share of images.
+    """
+    return float(binom.cdf(int(disagrees.sum()), len(disagrees), tolerance))
+
+
+def images_needed(lost_rate: float, won_rate: float, tolerance: float, risk: float) -> int | None:
+    """Return about how many certifying images a candidate of these rates needs; None if no number would do.
+
+    Args:
+        lost_rate: Share of images that only the reference has right.
+        won_rate: Share of images that only the cascade has right.
+        tolerance: A share of images.
+        risk: The level of the test.
+    """
+    room = tolerance - (lost_rate - won_rate)
+    if room <= 0:
+        return None
+    deviation = math.sqrt(max(lost_rate + won_rate, tolerance))
+    return math.ceil((NormalDist().inv_cdf(1 - risk) * deviation / room) ** 2)
+
+
+def _exact_interval(successes: int, trials: int, missed: float) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval that misses with at most this probability."""
+    low = 0.0 if successes == 0 else float(beta.ppf(missed / 2, successes, trials - successes + 1))
+    high = 1.0 if successes == trials else float(beta.ppf(1 - missed / 2, successes + 1, trials - successes))
+    return low, high
+
+
+def _tail(difference: int, count: int, rate: float, tolerance: float) -> float:
+    """Return P(lost - won <= difference) where a share `rate` disagrees and lost - won is expected at `tolerance`."""
+    spread = TAIL_DEVIATIONS * math.sqrt(count * rate * (1 - rate)) + TAIL_DEVIATIONS
+    middle = count * rate
+    disagreements = np.arange(max(0, math.floor(middle - spread)), min(count, math.ceil(middle + spread)) + 1)
+    lost_share = (rate + tolerance) / (2 * rate)
+    at_most_lost = np.floor((difference + disagreements) / 2)
+    return float(binom.pmf(disagreements, count, rate) @ binom.cdf(at_most_lost, disagreements, lost_share))
