@@ -24,7 +24,7 @@ from build_engines.preprocessing import Preprocessing, ServedBackbone
 SEED = 1
 BATCH_IMAGES = 32
 BATCH_NORM_MOMENTUM = 0.2  # few steps: the running statistics must follow faster than timm's 0.1
-EPOCHS = {"vit_16": 50, "mobilenetv2_48": 32, "resnet_32": 20, "efficientnet_24": 16}
+EPOCHS = {"vit_16": 50, "mobilenetv2_48": 32, "resnet_32": 20, "efficientnet_24": 10}
 MAX_LEARNING_RATE = 3e-3
 PROCESSES = 2
 POLL_S = 0.2

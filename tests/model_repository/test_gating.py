@@ -37,10 +37,14 @@ def by_hand(rule: Rule, thresholds: list[float], rows: list[np.ndarray]) -> tupl
     confidence=st.sampled_from(sorted(CONFIDENCES)),
     thresholds=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     weights=st.lists(st.sampled_from([0.5, 1.0, 1.5, 3.0]), min_size=4, max_size=4),
+    on_the_threshold=st.booleans(),
 )
-def test_replay_is_the_rule_image_by_image(seed, stages, classes, confidence, thresholds, weights):
+def test_replay_is_the_rule_image_by_image(seed, stages, classes, confidence, thresholds, weights, on_the_threshold):
     rule, chosen = Rule(tuple(weights[:stages]), confidence), thresholds[: stages - 1]
     given_predictions = predictions(20, classes, stages, seed)
+    if on_the_threshold:  # an image's own confidence: it must exit
+        chosen = replay(rule, [1.0] * (stages - 1), given_predictions).stage_confidence[0, : stages - 1].tolist()
+        chosen = [1.0 if np.isnan(threshold) else threshold for threshold in chosen]
     outcome = replay(rule, chosen, given_predictions)
     expected = [by_hand(rule, chosen, [p[row] for p in given_predictions]) for row in range(20)]
     assert list(zip(outcome.class_id, outcome.exit_stage, strict=True)) == expected
