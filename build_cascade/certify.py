@@ -1,7 +1,8 @@
 """Certify on images that the choice has not seen: Learn-then-Test (Angelopoulos et al., arXiv 2110.01052).
 
-Candidates are ordered before the certifying images are looked at. Each is tested at the whole risk, and the walk stops at
-the first that fails (fixed-sequence testing): with probability 1 - risk, every candidate before it keeps its promise.
+Candidates are ordered before the certifying images are looked at. Each is tested at the whole risk, and the walk
+stops at the first that fails (fixed-sequence testing): with probability 1 - risk, every candidate before it keeps its
+promise.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def accuracy_p_value(cascade_right: Flags, reference_right: Flags, tolerance: fl
 
     The two differ only where exactly one is right. Given the rate q of such images, the difference of the two kinds of
     disagreement is a sum over a trinomial, and its tail at the border of the hypothesis is summed exactly. q itself is
-    unknown: the largest tail over an exact interval of q is taken, and what the interval may miss is added (Berger and Boos).
+    unknown: the largest tail over an exact interval of q is taken, and what the interval may miss is added (Berger and
+    Boos).
 
     Args:
         cascade_right: BOOL [N], on the certifying images.

@@ -13,8 +13,9 @@ from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, committee_frontier
 from build_engines.pool import Pool
-from cascade_spec import Cascade, OperatingPoint, Stage
+from cascade_spec import Cascade, OperatingPoint, Stage, as_written
 
+NO_GUARANTEE = "none: chosen on calibration images, reported on test images"
 FAST_LOSS = 0.01  # what the operating point `fast` may lose against the chosen accuracy
 
 
@@ -84,9 +85,9 @@ def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
     return accurate[0]
 
 
-def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> Cascade:
+def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarantee: str = NO_GUARANTEE) -> Cascade:
     """Return the chosen cascade as cascade.json holds it."""
-    committee, thresholds = chosen.committee, [*chosen.thresholds, None]
+    committee, thresholds = chosen.committee, [*map(as_written, chosen.thresholds), None]
     return Cascade(
         name=pool.name,
         canvas=pool.canvas,
@@ -103,7 +104,7 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> Casca
         ),
         confidence=committee.confidence,
         operating_points=_operating_points(chosen, bench),
-        evidence=_evidence(pool, chosen, bench, goal),
+        evidence=_evidence(pool, chosen, bench, goal) | {"guarantee": guarantee},
     )
 
 
@@ -117,7 +118,9 @@ def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoi
         "accurate": own[-1],
     }
     return {
-        name: OperatingPoint(point.thresholds, _splits(bench, point.committee, point.thresholds))
+        name: OperatingPoint(
+            tuple(map(as_written, point.thresholds)), _splits(bench, point.committee, point.thresholds)
+        )
         for name, point in points.items()
     }
 
@@ -128,7 +131,6 @@ def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> dict[s
         "goal": {name: value for name, value in vars(goal).items() if value is not None},
         **_splits(bench, chosen.committee, chosen.thresholds),
         "reference": {"backbone": reference, **_splits(bench, Committee.of([reference]), [])},
-        "guarantee": "none: chosen on calibration images, reported on test images",
         "pool": pool.name,
         "pool_sha256": pool.sha256,
         "made_by": f"triton-cascades {importlib.metadata.version('triton-cascades')}",

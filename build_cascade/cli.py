@@ -12,16 +12,18 @@ from rich.progress import Progress, TaskID
 
 from build_cascade import pipeline
 from build_cascade import report as reports
-from build_cascade.choice import Bench, Goal
+from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError
-from build_cascade.search import Committee
+from build_cascade.guarantee import Promise
+from build_cascade.search import MAX_STAGES, Committee, Space
 from build_cascade.throughput import ROUNDS
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.errors import BuildError
+from build_engines.files import write_text_whole
 from build_engines.image_folder import open_image_folder
 from build_engines.pool import load_pool
 from build_engines.workspace import Workspace
-from cascade_spec import SpecError, read_cascade
+from cascade_spec import Cascade, SpecError, read_cascade
 from gating import CONFIDENCES
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -34,8 +36,18 @@ Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
 CascadeFile = Annotated[Path, typer.Option(help="The cascade.json to write or read.")]
 Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or `best`: the best single backbone's.")]
 Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share.")]
-Cost = Annotated[float | None, typer.Option(help="Mean GMACs of an image.")]
-Confidence = Annotated[str, typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}.")]
+Risk = Annotated[float | None, typer.Option(help="Certify: how likely the cascade may miss the tolerance.")]
+MeanCost = Annotated[
+    float | None, typer.Option("--mean-cost-at-most", "--cost-at-most", help="Mean GMACs of an image.")
+]
+WorstCost = Annotated[float | None, typer.Option(help="GMACs of an image that runs every stage.")]
+Stages = Annotated[int, typer.Option(min=1, max=MAX_STAGES, help="The most stages.")]
+MustInclude = Annotated[list[str] | None, typer.Option(help="A backbone that the cascade must have; may be repeated.")]
+AllOrders = Annotated[bool, typer.Option("--all-orders", help="Try every order, not only cheap to dear.")]
+Confidence = Annotated[
+    list[str] | None,
+    typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}; by default all are tried."),
+]
 CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder a class.")]
 TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder a class.")]
 
@@ -71,25 +83,41 @@ def search(
     pool: PoolFile,
     accuracy_at_least: Accuracy = None,
     tolerance: Tolerance = 0.0,
-    cost_at_most: Cost = None,
-    confidence: Confidence = "max_probability",
+    risk: Risk = None,
+    mean_cost_at_most: MeanCost = None,
+    worst_cost_at_most: WorstCost = None,
+    stages: Stages = MAX_STAGES,
+    must_include: MustInclude = None,
+    confidence: Confidence = None,
+    all_orders: AllOrders = False,
     build: Build = Path("build"),
     output: CascadeFile = DEFAULT_CASCADE,
 ) -> None:
     """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
-    if confidence not in CONFIDENCES:
-        raise GoalError(f"unknown confidence {confidence!r}; known are {', '.join(CONFIDENCES)}")
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     bench = pipeline.read_bench(loaded, workspace)
+    space = Space(
+        confidences=_known_confidences(confidence),
+        max_stages=stages,
+        worst_gmacs=worst_cost_at_most,
+        must_include=tuple(must_include or ()),
+        all_orders=all_orders,
+    )
+    goal = _goal(accuracy_at_least, tolerance, mean_cost_at_most, bench)
+    guarantee = NO_GUARANTEE
     with progress_bar(console) as progress:
         tell = functools.partial(_Bars(progress).tell, "searching")
-        found = pipeline.search_frontier(bench, workspace, confidence, tell)
-    accuracy = _accuracy(accuracy_at_least, cost_at_most, bench)
-    goal = Goal(None if accuracy is None else accuracy - tolerance, cost_at_most)
-    cascade = pipeline.choose_and_write(loaded, bench, found, goal, output)
-    thresholds = ", ".join(f"{threshold:.4f}" for threshold in cascade.thresholds)
-    console.print(f"{output}: {' → '.join(stage.model for stage in cascade.stages)}, thresholds {thresholds}")
+        if risk is None:
+            found = pipeline.search_frontier(bench, workspace, space, tell)
+            chosen = choose(found, len(bench.calibration.class_ids), goal)
+        else:
+            certified = pipeline.search_certified(bench, workspace, space, _promise(tolerance, risk, goal), tell)
+            chosen, guarantee = certified.candidate, certified.statement
+    cascade = write_down(loaded, chosen, bench, goal, guarantee)
+    write_text_whole(output, cascade.to_json())
+    console.print(f"{output}: {_in_words(cascade)}", soft_wrap=True)
+    console.print(f"guarantee: {guarantee}", soft_wrap=True)
 
 
 @app.command()
@@ -141,10 +169,46 @@ class _Bars:
         self._progress.update(self._tasks[title], completed=done)
 
 
-def _accuracy(given: str | None, cost_at_most: float | None, bench: Bench) -> float | None:
-    if given == BEST or (given is None and cost_at_most is None):
+def _goal(accuracy_at_least: str | None, tolerance: float, mean_cost_at_most: float | None, bench: Bench) -> Goal:
+    if not 0 <= tolerance < 1:
+        raise GoalError(f"--tolerance is a share of images such as 0.005, not {tolerance}")
+    if mean_cost_at_most is not None and not mean_cost_at_most > 0:
+        raise GoalError(f"--mean-cost-at-most is a number of GMACs above 0, not {mean_cost_at_most}")
+    accuracy = _accuracy(accuracy_at_least, mean_cost_at_most, bench)
+    return Goal(None if accuracy is None else accuracy - tolerance, mean_cost_at_most)
+
+
+def _accuracy(given: str | None, mean_cost_at_most: float | None, bench: Bench) -> float | None:
+    if given == BEST or (given is None and mean_cost_at_most is None):
         return bench.on_calibration(Committee.of([bench.best_single()])).accuracy
+    if given is None:
+        return None
     try:
-        return None if given is None else float(given)
-    except ValueError as error:
-        raise GoalError(f"--accuracy-at-least takes a share such as 0.98, or {BEST!r}, not {given!r}") from error
+        share = float(given)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise GoalError(f"--accuracy-at-least takes a share such as 0.98, or {BEST!r}, not {given!r}")
+    return share
+
+
+def _promise(tolerance: float, risk: float, goal: Goal) -> Promise:
+    if not (0 < risk < 1 and tolerance > 0):
+        raise GoalError("a guarantee needs --risk between 0 and 1 and a --tolerance above 0, such as 0.005")
+    if goal.cost_at_most is not None:
+        raise GoalError("--risk certifies accuracy against the best single backbone; leave --mean-cost-at-most out")
+    return Promise(tolerance, risk)
+
+
+def _known_confidences(given: list[str] | None) -> tuple[str, ...]:
+    for confidence in given or ():
+        if confidence not in CONFIDENCES:
+            raise GoalError(f"unknown confidence {confidence!r}; known are {', '.join(CONFIDENCES)}")
+    return tuple(given or CONFIDENCES)
+
+
+def _in_words(cascade: Cascade) -> str:
+    stages = " → ".join(stage.model for stage in cascade.stages)
+    thresholds = ", ".join(f"{threshold:.4f}" for threshold in cascade.thresholds)
+    weights = ", ".join(f"{stage.weight:g}" for stage in cascade.stages)
+    return f"{stages}; {cascade.confidence} at {thresholds or 'no threshold'}; weights {weights}"

@@ -67,8 +67,7 @@ def evaluate(
         committee: The stages.
         thresholds: Of all stages but the last.
     """
-    rule = Rule(committee.weights, committee.confidence)
-    outcome = replay(rule, thresholds, [predictions.probabilities[name] for name in committee.stages])
+    outcome = outcome_of(predictions, committee, thresholds)
     costs = [gmacs[name] for name in committee.stages]
     return Evaluation(
         images=len(predictions.class_ids),
@@ -77,6 +76,12 @@ def evaluate(
         mean_gmacs=float(np.cumsum(costs)[outcome.exit_stage - 1].mean()),
         worst_gmacs=float(sum(costs)),
     )
+
+
+def outcome_of(predictions: Predictions, committee: Committee, thresholds: Sequence[float]) -> Outcome:
+    """Replay a cascade on predictions by the served gate."""
+    rule = Rule(committee.weights, committee.confidence)
+    return replay(rule, thresholds, [predictions.probabilities[name] for name in committee.stages])
 
 
 def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE_LEVEL) -> tuple[float, float]:

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from build_cascade import throughput
-from build_cascade.choice import Bench, Goal, choose, write_down
+from build_cascade.choice import Bench
 from build_cascade.errors import ChoiceError
+from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_cascade.report import CASCADE, ENSEMBLE
-from build_cascade.search import Candidate, search
+from build_cascade.search import Candidate, Space, Tell, search
 from build_cascade.served import ServedModel
 from build_engines.files import fingerprint, write_text_whole
 from build_engines.image_folder import ImageFolder, open_image_folder
 from build_engines.pool import Pool
 from build_engines.record import ExportRecord
 from build_engines.workspace import Workspace
-from cascade_spec import Cascade, read_cascade
+from cascade_spec import read_cascade
 
 SPLITS = ("calibration", "test")
 FRONTIER = TypeAdapter(list[Candidate])
 SPEEDS = TypeAdapter(dict[str, float])
 MEASURED_IMAGES = 256
+CHOOSING_SHARE = 0.5  # of the calibration images, where the rest certifies
+SPLIT_SEED = 0
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -79,13 +82,19 @@ def read_bench(pool: Pool, workspace: Workspace) -> Bench:
     return Bench(calibration, test, gmacs)
 
 
-def search_frontier(
-    bench: Bench, workspace: Workspace, confidence: str, tell: Callable[[int, int], None]
-) -> list[Candidate]:
+def search_frontier(bench: Bench, workspace: Workspace, space: Space, tell: Tell) -> list[Candidate]:
     """Search on the calibration images and keep the frontier."""
-    found = search(bench.calibration, bench.gmacs, confidence=confidence, on_committee=tell)
+    found = search(bench.calibration, bench.gmacs, space, tell)
     write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
     return found
+
+
+def search_certified(bench: Bench, workspace: Workspace, space: Space, promise: Promise, tell: Tell) -> Guaranteed:
+    """Search on one half of the calibration images and certify on the other; keep the frontier."""
+    choosing, certifying = split(bench.calibration, CHOOSING_SHARE, SPLIT_SEED)
+    found = search_frontier(replace(bench, calibration=choosing), workspace, space, tell)
+    reference = single(choosing, bench.gmacs, replace(bench, calibration=choosing).best_single())
+    return choose_certified(found, reference, certifying, promise)
 
 
 def read_frontier(workspace: Workspace) -> list[Candidate]:
@@ -95,21 +104,9 @@ def read_frontier(workspace: Workspace) -> list[Candidate]:
         ChoiceError: there was none.
     """
     try:
-        return FRONTIER.validate_json(workspace.frontier.read_text())
-    except (OSError, ValidationError) as error:
+        return FRONTIER.validate_python(json.loads(workspace.frontier.read_text()))
+    except (OSError, ValueError) as error:
         raise ChoiceError(f"cannot read {workspace.frontier} ({error}); run build-cascade search") from error
-
-
-def choose_and_write(pool: Pool, bench: Bench, found: list[Candidate], goal: Goal, output: Path) -> Cascade:
-    """Choose a cascade for a goal and write it as cascade.json.
-
-    Raises:
-        GoalError: nothing reaches the goal.
-    """
-    chosen = choose(found, len(bench.calibration.class_ids), goal)
-    cascade = write_down(pool, chosen, bench, goal)
-    write_text_whole(output, cascade.to_json())
-    return cascade
 
 
 def measured_ways(pool: Pool) -> dict[str, list[str]]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.errors import PredictionError
+from build_cascade.exhaustive.sources import DensePredictions
 from build_engines.files import write_text_whole, write_whole
 from build_engines.image_folder import ImageFolder
 
@@ -51,6 +52,14 @@ class Predictions:
     def names(self) -> tuple[str, ...]:
         """Name the backbones."""
         return tuple(self.probabilities)
+
+    def rows(self, chosen: npt.NDArray[np.intp]) -> Self:
+        """Return the predictions on some of the images."""
+        return type(self)(self.class_ids[chosen], {name: array[chosen] for name, array in self.probabilities.items()})
+
+    def source(self) -> DensePredictions:
+        """Return the probabilities as the exhaustive search takes them."""
+        return DensePredictions(list(self.probabilities.values()))
 
     @classmethod
     def read(cls, folder: Path, names: Sequence[str]) -> Self:

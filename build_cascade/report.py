@@ -54,8 +54,8 @@ class Report:
         ensemble = Row(ENSEMBLE, "ensemble", bench.on_test(Committee.of(by_cost), [NEVER] * (len(by_cost) - 1)))
         chosen = Row(CASCADE, "cascade", bench.on_test(committee, cascade.thresholds))
         points = [
-            Row(f"  {name}", POINT, bench.on_test(committee, point.thresholds))
-            for name, point in cascade.operating_points.items()
+            Row(f"  {name}", POINT, bench.on_test(committee, cascade.thresholds_at(name)))
+            for name in cascade.operating_points
         ]
         return cls(
             (*singles, ensemble, chosen, *points),

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from build_cascade.certify import accuracy_p_value, consistency_p_value, images_needed, walk
 from scipy.stats import binom
+
+from build_cascade.certify import accuracy_p_value, consistency_p_value, images_needed, walk
 
 TOLERANCE, RISK = 0.01, 0.1
 

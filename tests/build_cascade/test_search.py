@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from build_cascade.choice import Goal, choose
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import evaluate, wilson_interval
+from build_cascade.exhaustive.grid import quantile_thresholds
+from build_cascade.exhaustive.scoring import prefix_statistics
+from build_cascade.exhaustive.setting import Setting
 from build_cascade.predictions import PredictionError, Predictions
-from build_cascade.search import Committee, committee_frontier, search, stage_statistics
+from build_cascade.search import Committee, Space, as_problem, committee_frontier, search
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
 
@@ -28,8 +31,14 @@ def random_predictions(
     return Predictions(generator.integers(0, classes, images), dict(zip(names, probabilities, strict=True)))
 
 
-def brute_force(predictions, committee):
-    grids = [s.thresholds for s in stage_statistics(predictions, committee)][:-1]
+def brute_force(predictions, committee, count=50):
+    problem = as_problem(predictions, COSTS)
+    setting = Setting(committee.weights, committee.confidence)
+    models = [problem.names.index(name) for name in committee.stages]
+    grids = [
+        [*quantile_thresholds(prefix.confidence, count), np.inf]
+        for prefix in prefix_statistics(problem, models, setting)[:-1]
+    ]
     for thresholds in itertools.product(*grids):
         seen = evaluate(predictions, COSTS, committee, [float(t) for t in thresholds])
         yield seen.correct, seen.mean_gmacs
@@ -37,7 +46,7 @@ def brute_force(predictions, committee):
 
 def frontier_of(points):
     best, frontier = -1, []
-    for correct, cost in sorted(points, key=lambda point: (point[1], -point[0])):
+    for correct, cost in sorted(points, key=lambda point: (round(point[1], 9), -point[0])):
         if correct > best:
             frontier.append((correct, pytest.approx(cost)))
             best = correct
@@ -67,7 +76,7 @@ def test_the_whole_search_equals_brute_force(seed):
         for stages in itertools.permutations("abc", length):
             for ratio in (1.0, 2.0):
                 points += brute_force(predictions, Committee.of(stages, ratio=ratio))
-    found = search(predictions, COSTS, ratios=(1.0, 2.0))
+    found = search(predictions, COSTS, Space(("max_probability",), (1.0, 2.0), all_orders=True))
     assert [(c.correct, c.mean_gmacs) for c in found] == frontier_of(points)
 
 
@@ -78,11 +87,39 @@ def test_what_is_found_is_what_a_replay_gives():
         assert (seen.correct, seen.mean_gmacs) == (candidate.correct, pytest.approx(candidate.mean_gmacs))
 
 
-def test_equal_confidences_leave_one_threshold():
+def test_equal_confidences_leave_the_cheapest_alone():
     flat = np.full((10, 4), 0.25, np.float16)
     predictions = Predictions(np.zeros(10, int), {"a": flat, "b": flat})
     found = search(predictions, COSTS)
     assert [(c.committee.stages, c.correct) for c in found] == [(("a",), 10)]
+
+
+def test_constraints_hold_for_all_that_is_found():
+    predictions = random_predictions(5, images=100)
+    for candidate in search(predictions, COSTS, Space(worst_gmacs=11.0, must_include=("a",), max_stages=2)):
+        assert "a" in candidate.committee.stages
+        assert sum(COSTS[name] for name in candidate.committee.stages) <= 11.0
+
+
+@pytest.mark.parametrize(
+    ("space", "says"),
+    [
+        (Space(worst_gmacs=0.5), "cheapest backbone costs 1"),
+        (Space(must_include=("ghost",)), "no backbone 'ghost'"),
+        (Space(must_include=("c",), worst_gmacs=5.0), "no committee"),
+    ],
+)
+def test_constraints_that_nothing_satisfies_are_named(space, says):
+    with pytest.raises(GoalError, match=says):
+        search(random_predictions(3), COSTS, space)
+
+
+def test_a_pool_that_would_take_hours_is_refused():
+    names = [f"m{place}" for place in range(70)]
+    row = np.full((1, 2), 0.5, np.float16)
+    predictions = Predictions(np.zeros(1, int), dict.fromkeys(names, row))
+    with pytest.raises(GoalError, match=r"hours.*greedy"):
+        search(predictions, dict.fromkeys(names, 1.0))
 
 
 def test_a_goal_picks_the_cheapest_that_is_accurate_enough():

@@ -16,6 +16,7 @@ from typing import Any
 from gating import CONFIDENCES, Rule
 
 MAX_STAGES = 4
+NEVER = "never"
 DEFAULT_MAX_BATCH_SIZE = 32
 
 
@@ -31,14 +32,14 @@ class Stage:
         model: Its Triton model name.
         version: Its Triton model version; -1 is the latest.
         weight: How much its prediction counts in the mean.
-        threshold: The confidence from which an image exits here; None for the last stage.
+        threshold: The confidence from which an image exits here; "never" if none does; None for the last stage.
         cost_gmacs: Of one image.
         max_batch_size: The most images that one call of it takes.
     """
 
     model: str
     weight: float = 1.0
-    threshold: float | None = None
+    threshold: float | str | None = None
     cost_gmacs: float = 0.0
     version: int = -1
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
@@ -64,7 +65,7 @@ class OperatingPoint:
         expected: Its evidence, such as accuracy and mean cost; not read by the server.
     """
 
-    thresholds: tuple[float, ...]
+    thresholds: tuple[float | str, ...]
     expected: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -135,7 +136,7 @@ class Cascade:
     @property
     def thresholds(self) -> tuple[float, ...]:
         """Return the default thresholds, of all stages but the last."""
-        return tuple(stage.threshold for stage in self.stages if stage.threshold is not None)
+        return tuple(as_number(stage.threshold) for stage in self.stages if stage.threshold is not None)
 
     def thresholds_at(self, operating_point: str | None) -> tuple[float, ...]:
         """Return the thresholds of an operating point; None is the default.
@@ -148,11 +149,21 @@ class Cascade:
         if operating_point not in self.operating_points:
             known = ", ".join(self.operating_points) or "none"
             raise SpecError(f"operating_point {str(operating_point)[:100]!r} is unknown; this cascade has: {known}")
-        return self.operating_points[operating_point].thresholds
+        return tuple(as_number(threshold) for threshold in self.operating_points[operating_point].thresholds)
 
     def to_json(self) -> str:
         """Return the text of cascade.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def as_number(threshold: float | str) -> float:
+    """Return a threshold as the gate compares it: "never" is infinite."""
+    return math.inf if threshold == NEVER else float(threshold)
+
+
+def as_written(threshold: float) -> float | str:
+    """Return a threshold as cascade.json holds it."""
+    return NEVER if threshold == math.inf else max(threshold, 0.0)
 
 
 def read_cascade(path: Path) -> Cascade:
@@ -218,7 +229,8 @@ def _sequence(value: object, where: str) -> Sequence[Any]:
 
 
 def _check_threshold(value: object, where: str) -> None:
-    _check(_is_number(value) and 0 <= value <= 1, f"{where}: threshold {value!r} must lie between 0 and 1")  # type: ignore[operator]
+    within = value == NEVER or (_is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
+    _check(within, f"{where}: threshold {value!r} must lie between 0 and 1, or be {NEVER!r}")
 
 
 def _is_number(value: object) -> bool:

@@ -1,0 +1,186 @@
+"""Rows of many classes, cut down to those that can matter.
+
+Of the 1,000 probabilities of an image only a few can be the largest of any committee's mean. A `CompactRows`
+keeps those, ascending in class id, for all models side by side: the search then adds short vectors. Top-k
+files become the same thing by the union of their class ids, so nothing behind this file knows what the
+predictions came from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from build_cascade.exhaustive.compiled import compiled, parallel, prange
+from build_cascade.exhaustive.setting import EPSILON
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class CompactRows:
+    """Hold n rows of M models.
+
+    Attributes:
+        offsets: int64 [n+1]; row i owns the slots offsets[i] to offsets[i+1].
+        class_ids: int32 [slots], ascending within a row.
+        values: float32 [M, slots]: probabilities, or their logarithms for `log_mean`.
+        label_slots: int32 [n], the label's place within its row, -1 where no model gives it a chance.
+    """
+
+    offsets: Offsets
+    class_ids: Ints
+    values: Floats
+    label_slots: Ints
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory that the arrays take, in bytes."""
+        return self.offsets.nbytes + self.class_ids.nbytes + self.values.nbytes + self.label_slots.nbytes
+
+
+def compact_dense(probabilities: Floats, labels: Ints, rank: int, share: float) -> CompactRows:
+    """Compact dense rows.
+
+    Args:
+        probabilities: float32 [M, n, C], already rounded to float16.
+        labels: int32 [n].
+        rank: See `Setting.cut`.
+        share: See `Setting.cut`.
+    """
+    mask = _mark_dense(probabilities, rank, share)
+    offsets = _offsets(mask.sum(axis=1))
+    class_ids = np.nonzero(mask)[1].astype(np.int32)
+    values = np.empty((len(probabilities), len(class_ids)), np.float32)
+    _fill_dense(probabilities, offsets, class_ids, values)
+    return CompactRows(offsets, class_ids, values, _label_slots(offsets, class_ids, labels))
+
+
+def compact_topk(ids: Ints, probabilities: Floats, labels: Ints, rank: int, share: float) -> CompactRows:
+    """Compact top-k rows: the union of the models' class ids; a model that lacks a class gives it zero.
+
+    Args:
+        ids: int32 [M, n, k]; -1 fills up.
+        probabilities: float32 [M, n, k], already rounded to float16, in any order.
+        labels: int32 [n].
+        rank: See `Setting.cut`.
+        share: See `Setting.cut`.
+    """
+    models, rows, width = ids.shape
+    union = np.empty((rows, models * width), np.int32)
+    counts = np.empty(rows, np.int64)
+    _unite(ids, probabilities, rank, share, union, counts)
+    offsets = _offsets(counts)
+    class_ids = union[np.arange(models * width) < counts[:, None]]
+    values = np.zeros((models, len(class_ids)), np.float32)
+    _fill_topk(ids, probabilities, offsets, class_ids, values)
+    return CompactRows(offsets, class_ids, values, _label_slots(offsets, class_ids, labels))
+
+
+def logarithms(values: Floats) -> Floats:
+    """Return log(max(p, EPSILON)) of float16-valued probabilities, by a table: equal inputs, equal bits."""
+    return np.asarray(_LOGARITHMS[values.astype(np.float16).view(np.uint16)])
+
+
+def _table() -> Floats:
+    positive = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
+    table = np.full(65536, np.log(EPSILON), np.float32)
+    table[: len(positive)] = np.log(np.maximum(positive, EPSILON)).astype(np.float32)
+    return table
+
+
+_LOGARITHMS = _table()
+
+
+def _offsets(counts: npt.NDArray[np.int64]) -> Offsets:
+    offsets = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets
+
+
+@compiled
+def _floor(row: Floats, rank: int, share: float) -> float:
+    """Return `share` times the largest (rank 1) or second largest (rank 2) of a row, 0 for rank 0."""
+    first = np.float32(0)
+    second = np.float32(0)
+    for value in row:
+        if value > first:
+            second = first
+            first = value
+        elif value > second:
+            second = value
+    if rank == 0:
+        return 0.0
+    return share * float(first if rank == 1 else second)
+
+
+@parallel
+def _mark_dense(probabilities: Floats, rank: int, share: float) -> npt.NDArray[np.bool_]:
+    models, rows, classes = probabilities.shape
+    mask = np.zeros((rows, classes), np.bool_)
+    for row in prange(rows):
+        for model in range(models):
+            floor = _floor(probabilities[model, row], rank, share)
+            for c in range(classes):
+                value = probabilities[model, row, c]
+                mask[row, c] |= (value > 0) & (value >= floor)
+    return mask
+
+
+@parallel
+def _fill_dense(probabilities: Floats, offsets: Offsets, class_ids: Ints, values: Floats) -> None:
+    for row in prange(len(offsets) - 1):
+        for model in range(len(values)):
+            for slot in range(offsets[row], offsets[row + 1]):
+                values[model, slot] = probabilities[model, row, class_ids[slot]]
+
+
+@compiled
+def _insert(found: Ints, count: int, class_id: int) -> int:
+    """Put `class_id` into the ascending found[:count] unless it is there; return the new count."""
+    place = np.searchsorted(found[:count], class_id)
+    if place < count and found[place] == class_id:
+        return count
+    for slot in range(count, place, -1):
+        found[slot] = found[slot - 1]
+    found[place] = class_id
+    return count + 1
+
+
+@parallel
+def _unite(ids: Ints, probabilities: Floats, rank: int, share: float, union: Ints, counts: Offsets) -> None:
+    for row in prange(ids.shape[1]):
+        count = 0
+        for model in range(ids.shape[0]):
+            floor = _floor(probabilities[model, row], rank, share)
+            for entry in range(ids.shape[2]):
+                value = probabilities[model, row, entry]
+                if value > 0 and value >= floor:
+                    count = _insert(union[row], count, ids[model, row, entry])
+        counts[row] = count
+
+
+@parallel
+def _fill_topk(ids: Ints, probabilities: Floats, offsets: Offsets, class_ids: Ints, values: Floats) -> None:
+    for row in prange(len(offsets) - 1):
+        start, stop = offsets[row], offsets[row + 1]
+        for model in range(ids.shape[0]):
+            for entry in range(ids.shape[2]):
+                slot = start + np.searchsorted(class_ids[start:stop], ids[model, row, entry])
+                if slot < stop and class_ids[slot] == ids[model, row, entry]:
+                    values[model, slot] = probabilities[model, row, entry]
+
+
+@parallel
+def _label_slots(offsets: Offsets, class_ids: Ints, labels: Ints) -> Ints:
+    slots = np.full(len(labels), -1, np.int32)
+    for row in prange(len(labels)):
+        start, stop = offsets[row], offsets[row + 1]
+        slot = np.searchsorted(class_ids[start:stop], labels[row])
+        if start + slot < stop and class_ids[start + slot] == labels[row]:
+            slots[row] = slot
+    return slots

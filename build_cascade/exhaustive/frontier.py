@@ -1,0 +1,191 @@
+"""What a search finds: for each number of right answers, the cheapest cascade."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from build_cascade.exhaustive.committees import Committee, worst_cost
+from build_cascade.exhaustive.grid import quantile_thresholds
+from build_cascade.exhaustive.scoring import prefix_statistics
+from build_cascade.exhaustive.setting import Setting
+from build_cascade.exhaustive.sources import Problem
+
+
+@dataclass(frozen=True)
+class Point:
+    """Name one cascade of a frontier.
+
+    Attributes:
+        right: Images that it answers right.
+        mean_cost: Of an image, in the unit of the pool's costs.
+        committee: The models, in order.
+        cell: Its thresholds, as an index into the grid of the committee's stages.
+        setting: How it combines and gates.
+    """
+
+    right: int
+    mean_cost: float
+    committee: Committee
+    cell: int
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Hold a committee that every image runs whole; its mean cost is its worst cost."""
+
+    right: int
+    cost: float
+    committee: Committee
+    setting: Setting
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """Hold the best of every cascade that was searched, on N images.
+
+    Attributes:
+        setting: Of all of them.
+        thresholds: T, the most thresholds a stage was tried with.
+        committees: All that were to be searched.
+        mean_cost: float64 [N+1], by the number of right answers; inf where no cascade has that many.
+        committee: int32 [N+1], the place of the best in `committees`; meaningless at inf.
+        cell: int32 [N+1], its cell.
+        ensemble_right: int32 [committees], right answers of each with nobody leaving early; -1 where not
+            searched.
+        cells: Cascades that were evaluated.
+        complete: Whether the search ran to its end.
+    """
+
+    setting: Setting
+    thresholds: int
+    committees: Sequence[Committee]
+    mean_cost: npt.NDArray[np.float64]
+    committee: npt.NDArray[np.int32]
+    cell: npt.NDArray[np.int32]
+    ensemble_right: npt.NDArray[np.int32]
+    cells: int
+    complete: bool
+
+    def points(self) -> list[Point]:
+        """Return the cascades that none beats in both accuracy and mean cost, cheapest first."""
+        best_above = np.minimum.accumulate(self.mean_cost[::-1])[::-1]
+        dearer = np.append(best_above[1:], math.inf)
+        kept = np.flatnonzero((self.mean_cost < dearer) & np.isfinite(self.mean_cost))
+        return [self._point(int(right)) for right in kept]
+
+    def cheapest(self, least_right: int) -> Point | None:
+        """Return the cheapest cascade with at least `least_right` right answers, None if there is none."""
+        tail = self.mean_cost[least_right:]
+        if not len(tail) or not np.isfinite(tail.min()):
+            return None
+        last = len(tail) - 1 - int(tail[::-1].argmin())
+        return self._point(least_right + last)
+
+    def most_accurate(self, most_cost: float) -> Point | None:
+        """Return the most accurate cascade of at most `most_cost` on average, None if there is none."""
+        affordable = np.flatnonzero(self.mean_cost <= most_cost)
+        return self._point(int(affordable[-1])) if len(affordable) else None
+
+    def ensembles(self, costs: npt.NDArray[np.float64]) -> list[Ensemble]:
+        """Return every committee as an ensemble."""
+        return [
+            Ensemble(int(right), worst_cost(committee, costs), committee, self.setting)
+            for committee, right in zip(self.committees, self.ensemble_right, strict=True)
+            if right >= 0
+        ]
+
+    def _point(self, right: int) -> Point:
+        committee = self.committees[self.committee[right]]
+        return Point(right, float(self.mean_cost[right]), committee, int(self.cell[right]), self.setting)
+
+
+def undominated(points: Iterable[Point]) -> list[Point]:
+    """Return the points that no other beats, cheapest first; merges the frontiers of several settings."""
+    kept: list[Point] = []
+    for point in sorted(points, key=lambda point: (point.mean_cost, -point.right)):
+        if not kept or point.right > kept[-1].right:
+            kept.append(point)
+    return kept
+
+
+@dataclass(frozen=True)
+class Cascade:
+    """Hold a cascade with what it does on N images.
+
+    Attributes:
+        committee: The K models, in order.
+        setting: How it combines and gates.
+        thresholds: Of the first K-1 stages: inf where nobody exits, -inf where everybody does.
+        right: Images answered right.
+        reach: Images that run each stage, K numbers, the first of them N.
+        mean_cost: Of an image.
+        worst_cost: Of an image that runs every stage.
+    """
+
+    committee: Committee
+    setting: Setting
+    thresholds: tuple[float, ...]
+    right: int
+    reach: tuple[int, ...]
+    mean_cost: float
+    worst_cost: float
+
+
+def evaluate(problem: Problem, committee: Committee, setting: Setting, thresholds: Sequence[float]) -> Cascade:
+    """Count what a cascade does on a pool's images; the thresholds may come from elsewhere.
+
+    Args:
+        problem: Of N images.
+        committee: K models of the pool, in order.
+        setting: How to combine and gate.
+        thresholds: Of the first K-1 stages.
+    """
+    still_in = np.ones(problem.images, np.bool_)
+    right, reach = 0, []
+    statistics = prefix_statistics(problem, committee, setting)
+    for stage, threshold in zip(statistics, (*thresholds, -math.inf), strict=True):
+        reach.append(int(still_in.sum()))
+        exits = still_in & (stage.confidence >= np.float32(threshold))
+        right += int((exits & stage.right).sum())
+        still_in &= ~exits
+    cost = _mean_cost(problem, committee, reach)
+    worst = worst_cost(committee, problem.costs)
+    return Cascade(committee, setting, tuple(thresholds), right, tuple(reach), cost, worst)
+
+
+def cascade_at(problem: Problem, point: Point, thresholds: int, committee: Committee | None = None) -> Cascade:
+    """Build the cascade that a point names, on the pool that was searched.
+
+    Args:
+        problem: The searched problem.
+        point: From a frontier of it.
+        thresholds: T of that search.
+        committee: Longer stages to write the cascade with, the point's being its first; the rest is never
+            reached.
+    """
+    chosen = thresholds_at(problem, point, thresholds)
+    whole = point.committee if committee is None else committee
+    padding = (-math.inf,) * (len(whole) - len(point.committee))
+    return evaluate(problem, whole, point.setting, chosen + padding)
+
+
+def thresholds_at(problem: Problem, point: Point, thresholds: int) -> tuple[float, ...]:
+    """Return the thresholds that a point's cell stands for, inf for "nobody exits"."""
+    prefixes = prefix_statistics(problem, point.committee, point.setting)[:-1]
+    grids = [np.append(quantile_thresholds(stage.confidence, thresholds), np.inf) for stage in prefixes]
+    places = np.unravel_index(point.cell, [len(grid) for grid in grids]) if grids else ()
+    return tuple(float(grid[place]) for grid, place in zip(grids, places, strict=True))
+
+
+def _mean_cost(problem: Problem, committee: Committee, reach: Sequence[int]) -> float:
+    """Return the sum of cost times images reached, over N, in the kernel's order: equal to the bit."""
+    total = 0.0
+    for model, count in zip(committee, reach, strict=True):
+        total += float(problem.costs[model]) * count
+    return total / problem.images

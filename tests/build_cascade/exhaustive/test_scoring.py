@@ -1,0 +1,193 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from random_problems import dense_rows, make_pool, pools, to_topk
+
+import gating
+from build_cascade.exhaustive.compact import logarithms
+from build_cascade.exhaustive.scoring import prefix_statistics
+from build_cascade.exhaustive.setting import EPSILON, Setting, geometric_weights, settings_grid
+from build_cascade.exhaustive.sources import DensePredictions, Problem, RowBlocks, TopKPredictions
+
+slow = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+WEIGHTS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4).map(tuple)
+
+
+def means(dense, committee, weights):
+    total = None
+    for stage, model in enumerate(committee):
+        total = gating.accumulate(total, dense[model], weights[stage])
+        yield gating.mean_prediction(total, weights[: stage + 1])
+
+
+def entropy(mean):
+    """The proposal for gating.py."""
+    if mean.shape[1] == 1:
+        return np.ones(len(mean), np.float32)
+    terms = mean.astype(np.float64)
+    logs = np.log(terms, where=terms > 0, out=np.zeros_like(terms))
+    return (1 + (terms * logs).sum(axis=1) / np.log(mean.shape[1])).astype(np.float32)
+
+
+def geometric_mean(dense, committee, weights):
+    total = None
+    for stage, model in enumerate(committee):
+        logs = logarithms(dense[model].astype(np.float32)) * np.float32(weights[stage])
+        total = logs if total is None else total + logs
+        scores = gating.mean_prediction(total, weights[: stage + 1])
+        odds = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
+        yield scores, (odds / odds.sum(axis=1, keepdims=True)).astype(np.float64)
+
+
+@slow
+@given(pools(), WEIGHTS, st.sampled_from(["max_probability", "margin"]), st.randoms())
+def test_prefixes_equal_gating_to_the_bit(drawn, weights, confidence, random):
+    pool, dense = drawn
+    committee = list(range(pool.predictions.models))
+    random.shuffle(committee)
+    found = prefix_statistics(pool, committee, Setting(weights, confidence))
+    for stage, mean in zip(found, means(dense, committee, weights), strict=True):
+        np.testing.assert_array_equal(stage.predicted, mean.argmax(axis=1))
+        np.testing.assert_array_equal(stage.right, mean.argmax(axis=1) == pool.labels)
+        np.testing.assert_array_equal(stage.confidence, gating.CONFIDENCES[confidence](mean))
+        assert stage.confidence.dtype == np.float32
+
+
+@slow
+@given(pools(), WEIGHTS)
+def test_entropy_is_within_a_rounding(drawn, weights):
+    pool, dense = drawn
+    committee = range(pool.predictions.models)
+    found = prefix_statistics(pool, committee, Setting(weights, "entropy"))
+    for stage, mean in zip(found, means(dense, committee, weights), strict=True):
+        np.testing.assert_array_equal(stage.predicted, mean.argmax(axis=1))
+        np.testing.assert_allclose(stage.confidence, entropy(mean), rtol=2e-7, atol=1e-15 * pool.predictions.classes)
+
+
+@slow
+@given(pools(), WEIGHTS, st.sampled_from(["max_probability", "margin", "entropy"]))
+def test_log_mean_is_the_normalised_geometric_mean(drawn, weights, confidence):
+    pool, dense = drawn
+    committee = range(pool.predictions.models)
+    found = prefix_statistics(pool, committee, Setting(weights, confidence, "log_mean"))
+    expected = {**gating.CONFIDENCES, "entropy": entropy}[confidence]
+    for stage, (scores, mean) in zip(found, geometric_mean(dense, committee, weights), strict=True):
+        np.testing.assert_array_equal(stage.predicted, scores.argmax(axis=1))
+        np.testing.assert_array_equal(stage.right, scores.argmax(axis=1) == pool.labels)
+        np.testing.assert_allclose(stage.confidence, expected(mean), rtol=1e-6, atol=1e-7)
+
+
+@slow
+@given(pools(), WEIGHTS)
+def test_last_is_the_model_alone(drawn, weights):
+    pool, dense = drawn
+    committee = range(pool.predictions.models)
+    for confidence in ("max_probability", "margin"):
+        for model, stage in enumerate(prefix_statistics(pool, committee, Setting(weights, confidence, "last"))):
+            alone = gating.replay(gating.Rule((1.0,), confidence), [], [dense[model]])
+            np.testing.assert_array_equal(stage.predicted, alone.class_id)
+            np.testing.assert_array_equal(stage.confidence, alone.confidence)
+
+
+def test_blocks_of_rows_do_not_change_anything(monkeypatch):
+    rng = np.random.default_rng(0)
+    pool, _ = make_pool([dense_rows(rng, 100, 9, "smooth") for _ in range(3)], [1, 2, 3], rng.integers(9, size=100))
+    whole = prefix_statistics(pool, (0, 1, 2), Setting())
+    monkeypatch.setattr("build_cascade.exhaustive.sources._BLOCK_BYTES", 1)
+    monkeypatch.setattr("build_cascade.exhaustive.scoring._CACHE_BYTES", 100)
+    assert len(list(RowBlocks(pool, [0, 1, 2], Setting()))) == 7
+    for one, other in zip(whole, prefix_statistics(pool, (0, 1, 2), Setting()), strict=True):
+        np.testing.assert_array_equal(one.confidence, other.confidence)
+        np.testing.assert_array_equal(one.right, other.right)
+
+
+def test_blocks_are_read_again_when_they_do_not_fit():
+    rng = np.random.default_rng(0)
+    pool, _ = make_pool([dense_rows(rng, 20, 9, "smooth")], [1], rng.integers(9, size=20))
+    blocks = RowBlocks(pool, [0], Setting(), keep_bytes=0)
+    (one,), (other,) = list(blocks), list(blocks)
+    assert one[1] is not other[1]
+    np.testing.assert_array_equal(one[1].values, other[1].values)
+
+
+def test_few_of_many_classes_are_kept():
+    rng = np.random.default_rng(0)
+    pool, _ = make_pool([dense_rows(rng, 50, 1000, "smooth") for _ in range(3)], [1, 2, 3], rng.integers(1000, size=50))
+    ((_, rows),) = RowBlocks(pool, [0, 1, 2], Setting())
+    ((_, everything),) = RowBlocks(pool, [0, 1, 2], Setting(confidence="entropy"))
+    assert len(rows.class_ids) < len(everything.class_ids) / 2
+
+
+def test_float32_predictions_are_rounded_as_gating_rounds_them():
+    rng = np.random.default_rng(1)
+    rows = rng.dirichlet(np.ones(5), 40).astype(np.float32)
+    pool = Problem(("m",), np.ones(1), DensePredictions([rows]), np.zeros(40, np.int32))
+    (stage,) = prefix_statistics(pool, (0,), Setting(confidence="margin"))
+    np.testing.assert_array_equal(stage.confidence, gating.margin(gating.accumulate(None, rows, 1.0)))
+
+
+def test_topk_of_different_widths():
+    rng = np.random.default_rng(2)
+    rows = [dense_rows(rng, 30, 6, "smooth") for _ in range(2)]
+    pairs = [to_topk(rows[0], 2), to_topk(rows[1], 5)]
+    source = TopKPredictions([i for i, _ in pairs], [p for _, p in pairs], 6)
+    source.check()
+    assert (np.count_nonzero(source.dense(0), axis=1) <= 2).all()
+
+
+def test_logarithms_of_every_float16():
+    values = np.arange(0x3C01, dtype=np.uint16).view(np.float16).astype(np.float32)
+    expected = np.log(np.maximum(values.astype(np.float64), EPSILON)).astype(np.float32)
+    np.testing.assert_array_equal(logarithms(values), expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda rows: rows.__setitem__((3, 1), np.nan), "row 3 has NaN"),
+        (lambda rows: rows.__setitem__(4, 0), "row 4 has no positive"),
+        (lambda rows: rows.__setitem__((2, 0), -0.5), "row 2 has a number outside"),
+        (lambda rows: rows.__setitem__(5, 0.1), "row 5 does not sum"),
+    ],
+)
+def test_bad_rows_are_named(change, message):
+    rows = dense_rows(np.random.default_rng(0), 8, 4, "smooth")
+    DensePredictions([rows]).check()
+    change(rows)
+    with pytest.raises(ValueError, match=message):
+        DensePredictions([rows]).check()
+
+
+def test_bad_topk_is_named():
+    good = np.array([[0, 1], [2, 1]]), np.array([[0.5, 0.25], [0.75, 0.125]], np.float16)
+    for ids, message in ([[0, 1], [2, 2]], "row 1 names a class twice"), ([[0, 1], [9, 1]], "beyond 2"):
+        with pytest.raises(ValueError, match=message):
+            TopKPredictions([np.array(ids)], [good[1]], 3).check()
+    with pytest.raises(ValueError, match="pairs"):
+        TopKPredictions([good[0]], [good[1][:1]], 3)
+
+
+def test_bad_pools_are_refused():
+    rows = DensePredictions([np.ones((2, 1), np.float16)])
+    for names, costs, labels, message in (
+        (("a", "b"), [1], [0, 0], "must agree"),
+        (("a",), [0], [0, 0], "cost of a"),
+        (("a",), [np.nan], [0, 0], "cost of a"),
+        (("a",), [1], [0], "1 labels"),
+        (("a",), [1], [0, 1], "labels must lie"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Problem(names, np.array(costs, float), rows, np.array(labels, np.int32))
+    with pytest.raises(ValueError, match="one shape"):
+        DensePredictions([np.ones((2, 1), np.float16), np.ones((3, 1), np.float16)])
+
+
+def test_settings():
+    assert geometric_weights(1.5, 3) == (1.0, 1.5, 2.25)
+    assert len(settings_grid([1, 1.5], ["max_probability", "margin"], ["mean", "last"])) == 6
+    for wrong in ({"weights": (1.0, 0.0)}, {"confidence": "luck"}, {"combine": "vote"}, {"weights": ()}):
+        with pytest.raises(ValueError, match=r"weights|not one of"):
+            Setting(**wrong)
