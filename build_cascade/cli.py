@@ -13,10 +13,11 @@ from rich.progress import Progress, TaskID
 from build_cascade import pipeline
 from build_cascade import report as reports
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
-from build_cascade.errors import ChoiceError, GoalError
+from build_cascade.errors import ChoiceError, GoalError, PredictionError
 from build_cascade.guarantee import Promise
 from build_cascade.search import MAX_STAGES, Committee, Space
 from build_cascade.throughput import ROUNDS
+from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.errors import BuildError
 from build_engines.files import write_text_whole
@@ -75,6 +76,23 @@ def predict(
             pipeline.collect(missing, split, url, _Bars(progress).tell)
         reused = len(loaded.backbones) - len(missing)
         console.print(f"{split}: {len(images)} images, {len(missing)} backbones asked, {reused} reused")
+
+
+@app.command()
+@friendly
+def import_topk(
+    source: Annotated[Path, typer.Argument(help="A folder of MODEL.npz files, or of MODEL_top5preds.npy pairs.")],
+    name: Annotated[str, typer.Option(help="What to call the pool.")],
+    labels: Annotated[Path | None, typer.Option(help="True classes as .npy; for pairs of .npy.")] = None,
+    costs: Annotated[Path | None, typer.Option(help="JSON of each model's GMACs; for pairs of .npy.")] = None,
+    build: Build = Path("build"),
+) -> None:
+    """Import predictions made elsewhere, top-k classes and probabilities, as a pool to search."""
+    if (labels is None) != (costs is None):
+        raise PredictionError("--labels and --costs go together: both are needed for pairs of .npy files")
+    read = read_npz_folder(source) if labels is None or costs is None else read_npy_pairs(source, labels, costs)
+    pool_file = pipeline.import_set(name, *read, build)
+    console.print(f"{pool_file}: {len(read[1])} backbones on {len(read[0].class_ids)} images", soft_wrap=True)
 
 
 @app.command()

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from build_cascade.certify import Flags, accuracy_p_value, images_needed, walk
-from build_cascade.evaluation import outcome_of
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, Committee
+from build_cascade.search import Candidate, Committee, stage_statistics
 
 STEP = 0.97  # each candidate of the walk costs at most this share of the one before it
 
@@ -88,8 +87,14 @@ def safest_first(frontier: Sequence[Candidate], reference: Candidate) -> list[Ca
 
 def right_answers(predictions: Predictions, candidate: Candidate) -> Flags:
     """Return where a cascade is right, BOOL [N]."""
-    outcome = outcome_of(predictions, candidate.committee, candidate.thresholds)
-    return np.asarray(outcome.class_id == predictions.class_ids)
+    stages = stage_statistics(predictions, candidate.committee)
+    still_in = np.ones(len(predictions.class_ids), np.bool_)
+    right = np.zeros_like(still_in)
+    for stage, threshold in zip(stages, (*candidate.thresholds, -np.inf), strict=True):
+        exits = still_in & (stage.confidence >= np.float32(threshold))
+        right |= exits & stage.right
+        still_in &= ~exits
+    return right
 
 
 def split(predictions: Predictions, share: float, seed: int) -> tuple[Predictions, Predictions]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import yaml
 from pydantic import TypeAdapter
 
 from build_cascade import throughput
@@ -18,9 +19,10 @@ from build_cascade.predictions import Predictions
 from build_cascade.report import CASCADE, ENSEMBLE
 from build_cascade.search import Candidate, Space, Tell, search
 from build_cascade.served import ServedModel
+from build_cascade.topk import SparsePredictions, read_set, write_set
 from build_engines.files import fingerprint, write_text_whole
 from build_engines.image_folder import ImageFolder, open_image_folder
-from build_engines.pool import Pool
+from build_engines.pool import PRETRAINED, Pool
 from build_engines.record import ExportRecord
 from build_engines.workspace import Workspace
 from cascade_spec import read_cascade
@@ -29,6 +31,8 @@ SPLITS = ("calibration", "test")
 FRONTIER = TypeAdapter(list[Candidate])
 SPEEDS = TypeAdapter(dict[str, float])
 MEASURED_IMAGES = 256
+UNKNOWN_SIZE = 224
+CALIBRATION_SHARE = 0.5  # of imported predictions, where the rest is the test images
 CHOOSING_SHARE = 0.5  # of the calibration images, where the rest certifies
 SPLIT_SEED = 0
 
@@ -77,6 +81,9 @@ def read_bench(pool: Pool, workspace: Workspace) -> Bench:
         BuildError: a backbone has no up-to-date ONNX file, and so no cost.
     """
     names = [backbone.name for backbone in pool.backbones]
+    if workspace.imported.is_dir():
+        predictions, costs = read_set(workspace.imported, names)
+        return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), costs)
     calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
     gmacs = {backbone.name: ExportRecord.required(pool, backbone, workspace).gmacs for backbone in pool.backbones}
     return Bench(calibration, test, gmacs)
@@ -109,6 +116,22 @@ def read_frontier(workspace: Workspace) -> list[Candidate]:
         raise ChoiceError(f"cannot read {workspace.frontier} ({error}); run build-cascade search") from error
 
 
+def import_set(name: str, predictions: SparsePredictions, gmacs: Mapping[str, float], build: Path) -> Path:
+    """Write imported predictions and a pool file for them; return the pool file.
+
+    The pool file says nothing of canvas and input sizes that was not known: it serves the search and the report.
+    """
+    folder, classes = build / name, predictions.probabilities.classes
+    labels = "\n".join(str(class_id) for class_id in range(classes))
+    entry = {"weights": PRETRAINED, "input_size": UNKNOWN_SIZE, "classes": classes}
+    backbones = [{"name": backbone, "architecture": backbone, **entry} for backbone in predictions.names]
+    content = {"name": name, "canvas": UNKNOWN_SIZE, "labels": "labels.txt", "backbones": backbones}
+    write_text_whole(folder / "labels.txt", labels)
+    write_set(folder / "imported", predictions, gmacs)
+    write_text_whole(folder / "pool.yaml", yaml.safe_dump(content, sort_keys=False))
+    return folder / "pool.yaml"
+
+
 def measured_ways(pool: Pool) -> dict[str, list[str]]:
     """Name what is measured: each backbone, all of them one after another, and the cascade."""
     names = [backbone.name for backbone in pool.backbones]
@@ -133,6 +156,8 @@ def measure_throughput(
 
 def read_throughput(pool: Pool, workspace: Workspace, cascade: Path) -> dict[str, float]:
     """Read the measured speeds; none where they are of another cascade or other backbones."""
+    if workspace.imported.is_dir():
+        return {}
     try:
         content = json.loads(workspace.throughput.read_text())
         current = content["made_of"] == _measured_on(pool, workspace, cascade)

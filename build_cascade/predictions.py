@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.errors import PredictionError
-from build_cascade.exhaustive.sources import DensePredictions
+from build_cascade.exhaustive.sources import DensePredictions, TopKPredictions
 from build_engines.files import write_text_whole, write_whole
 from build_engines.image_folder import ImageFolder
 
@@ -39,12 +39,7 @@ class Predictions:
                 f"predictions have different shapes: {shapes}; collect them again on one image folder"
             )
         count, classes = next(iter(shapes.values()))
-        if count != len(self.class_ids):
-            raise PredictionError(
-                f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again"
-            )
-        if count == 0 or self.class_ids.min() < 0 or self.class_ids.max() >= classes:
-            raise PredictionError(f"labels must be 0 to {classes - 1} and there must be at least one")
+        self.check_labels(count, classes)
         for name, array in self.probabilities.items():
             check_probabilities(name, array)
 
@@ -53,11 +48,28 @@ class Predictions:
         """Name the backbones."""
         return tuple(self.probabilities)
 
+    def check_labels(self, count: int, classes: int) -> None:
+        """Check the true classes of `count` images.
+
+        Raises:
+            PredictionError: there are more or fewer, or one is no class.
+        """
+        if count != len(self.class_ids):
+            raise PredictionError(
+                f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again"
+            )
+        if count == 0 or self.class_ids.min() < 0 or self.class_ids.max() >= classes:
+            raise PredictionError(f"labels must be 0 to {classes - 1} and there must be at least one")
+
+    def only(self, names: Sequence[str]) -> Self:
+        """Return the predictions of some of the backbones."""
+        return type(self)(self.class_ids, {name: self.probabilities[name] for name in names})
+
     def rows(self, chosen: npt.NDArray[np.intp]) -> Self:
         """Return the predictions on some of the images."""
         return type(self)(self.class_ids[chosen], {name: array[chosen] for name, array in self.probabilities.items()})
 
-    def source(self) -> DensePredictions:
+    def source(self) -> DensePredictions | TopKPredictions:
         """Return the probabilities as the exhaustive search takes them."""
         return DensePredictions(list(self.probabilities.values()))
 
@@ -109,9 +121,10 @@ def check_probabilities(name: str, probabilities: npt.NDArray[np.floating[Any]])
 def write_images(folder: Path, images: ImageFolder) -> None:
     """Write which images the predictions of a folder are of, and their true classes."""
     write_text_whole(folder / "images.json", json.dumps(images.image_ids, indent=0))
-    write_whole(folder / "class_ids.npy", lambda aside: _save(aside, images.class_ids))
+    write_whole(folder / "class_ids.npy", lambda aside: save_array(aside, images.class_ids))
 
 
-def _save(path: Path, array: npt.NDArray[np.int64]) -> None:
+def save_array(path: Path, array: npt.NDArray[np.int64]) -> None:
+    """Write an array as .npy under exactly the name given."""
     with path.open("wb") as file:  # numpy would append .npy to the name
         np.save(file, array)

@@ -12,6 +12,7 @@ from build_cascade.errors import GoalError
 from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.frontier import Frontier, Point, thresholds_at, undominated
+from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
@@ -141,12 +142,18 @@ def search(
 
 def committee_frontier(predictions: Predictions, gmacs: Mapping[str, float], committee: Committee) -> list[Candidate]:
     """Return the frontier of one committee over its thresholds; all its stages are kept in each candidate."""
-    subset = Predictions(predictions.class_ids, {name: predictions.probabilities[name] for name in committee.stages})
-    problem = as_problem(subset, gmacs)
+    problem = as_problem(predictions.only(committee.stages), gmacs)
     setting = Setting(committee.weights, committee.confidence)
     everyone = [tuple(range(len(committee.stages)))]
     found: Frontier = exhaustive.search(problem, setting, committees=everyone, thresholds=GRID_THRESHOLDS)
     return list(_candidates(problem, found.points(), GRID_THRESHOLDS))
+
+
+def stage_statistics(predictions: Predictions, committee: Committee) -> list[PrefixStatistics]:
+    """Return what the mean after each stage says of every image; equal to the gate's numbers to the bit."""
+    anything = dict.fromkeys(committee.stages, 1.0)  # costs say nothing here
+    problem = as_problem(predictions.only(committee.stages), anything)
+    return prefix_statistics(problem, range(len(committee.stages)), Setting(committee.weights, committee.confidence))
 
 
 def as_problem(predictions: Predictions, gmacs: Mapping[str, float]) -> Problem:

@@ -32,6 +32,11 @@ class Workspace:
         return self.folder / "predictions" / split
 
     @property
+    def imported(self) -> Path:
+        """Name the folder of predictions that were imported rather than collected."""
+        return self.folder / "imported"
+
+    @property
     def frontier(self) -> Path:
         """Name what the search found."""
         return self.folder / "frontier.json"

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from build_cascade.errors import PredictionError
+from build_cascade.evaluation import evaluate
+from build_cascade.guarantee import right_answers, split
+from build_cascade.search import Candidate, Committee, search
+from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
+
+COSTS = {"a": 1.0, "b": 3.0}
+CLASSES, IMAGES = 9, 80
+
+
+def sparse(seed=0, k=3):
+    generator = np.random.default_rng(seed)
+    pairs = {}
+    for name in COSTS:
+        ids = np.argsort(generator.random((IMAGES, CLASSES)), axis=1)[:, :k].astype(np.int32)
+        raw = np.sort(generator.random((IMAGES, k)), axis=1)[:, ::-1]
+        pairs[name] = (ids, (raw / raw.sum(axis=1, keepdims=True) * 0.9).astype(np.float16))
+    return SparsePredictions(generator.integers(0, CLASSES, IMAGES), TopK(pairs, CLASSES))
+
+
+def test_what_is_found_on_top_k_is_what_the_gate_replays_on_dense_predictions():
+    predictions = sparse()
+    for candidate in search(predictions, COSTS):
+        seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
+        assert (seen.correct, seen.mean_gmacs) == (candidate.correct, pytest.approx(candidate.mean_gmacs))
+        assert right_answers(predictions, candidate).sum() == seen.correct
+
+
+def test_an_imported_set_is_read_as_it_was_written(tmp_path):
+    predictions = sparse()
+    write_set(tmp_path, predictions, COSTS)
+    read, gmacs = read_set(tmp_path, ["a", "b"])
+    assert gmacs == COSTS
+    np.testing.assert_array_equal(read.probabilities["b"], predictions.probabilities["b"])
+    (tmp_path / "b.npz").write_bytes(b"cut short")
+    with pytest.raises(PredictionError, match="import-topk again"):
+        read_set(tmp_path, ["a", "b"])
+
+
+def test_both_public_forms_are_read(tmp_path):
+    predictions = sparse()
+    for name, (ids, probabilities) in predictions.probabilities.pairs.items():
+        np.save(tmp_path / f"{name}_top5preds.npy", ids)
+        np.save(tmp_path / f"{name}_top5probs.npy", probabilities)
+        np.savez(tmp_path / f"{name}.npz", ids=ids, probs=probabilities)
+    np.save(tmp_path / "labels.npy", predictions.class_ids)
+    np.savez(tmp_path / "labels.npz", labels=predictions.class_ids)
+    (tmp_path / "costs.json").write_text(json.dumps(COSTS))
+    (tmp_path / "models.json").write_text(json.dumps({name: {"gmacs": cost} for name, cost in COSTS.items()}))
+    from_pairs, gmacs = read_npy_pairs(tmp_path, tmp_path / "labels.npy", tmp_path / "costs.json")
+    from_npz, _ = read_npz_folder(tmp_path)
+    assert gmacs == COSTS
+    for read in (from_pairs, from_npz):
+        np.testing.assert_array_equal(read.probabilities["a"], predictions.probabilities["a"])
+    with pytest.raises(PredictionError, match=r"models\.json"):
+        read_npz_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda ids, p: (ids, p * np.float16(2)), "more than one"),
+        (lambda ids, p: (np.where(ids == ids[:, :1], ids, ids[:, :1]), p), "twice"),
+        (lambda ids, p: (ids, np.where(p > 0, np.float16(np.nan), p)), "NaN"),
+        (lambda ids, p: (ids + CLASSES, p), "beyond"),
+    ],
+)
+def test_top_k_that_is_no_prediction_is_refused(spoil, says):
+    predictions = sparse()
+    pairs = {name: spoil(*pair) for name, pair in predictions.probabilities.pairs.items()}
+    with pytest.raises(PredictionError, match=says):
+        SparsePredictions(predictions.class_ids, TopK(pairs, CLASSES))
+
+
+def test_a_split_takes_every_image_once():
+    left, right = split(sparse(), 0.25, seed=3)
+    assert (len(left.class_ids), len(right.class_ids)) == (20, 60)
+
+
+def test_right_answers_do_not_depend_on_unreached_stages():
+    predictions = sparse()
+    alone = Candidate(Committee.of(["a"]), (), 0, 1.0)
+    never_on = Candidate(Committee.of(["a", "b"]), (0.0,), 0, 1.0)
+    np.testing.assert_array_equal(right_answers(predictions, alone), right_answers(predictions, never_on))
