@@ -20,7 +20,7 @@ $(INSTALLED): pyproject.toml client/pyproject.toml
 	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable '.[test,lint]' --editable client
+	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable '.[test,lint]' --editable client
 	@touch $@
 
 demo: install ## Train a small pool, choose a cascade, serve it, classify real images, show table and plot

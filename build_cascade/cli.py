@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from build_cascade import report as reports
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
 from build_cascade.guarantee import Promise
-from build_cascade.search import MAX_STAGES, Committee, Space
+from build_cascade.search import Committee, Space
 from build_cascade.throughput import ROUNDS
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
@@ -24,12 +25,12 @@ from build_engines.files import write_text_whole
 from build_engines.image_folder import open_image_folder
 from build_engines.pool import load_pool
 from build_engines.workspace import Workspace
-from cascade_spec import Cascade, SpecError, read_cascade
+from cascade_spec import MAX_STAGES, Cascade, SpecError, read_cascade
 from gating import CONFIDENCES
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
-friendly = friendly_errors(ChoiceError, BuildError, SpecError)
+friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 Build = Annotated[Path, typer.Option(help="Where built files go.")]
@@ -190,7 +191,9 @@ class _Bars:
 def _goal(accuracy_at_least: str | None, tolerance: float, mean_cost_at_most: float | None, bench: Bench) -> Goal:
     if not 0 <= tolerance < 1:
         raise GoalError(f"--tolerance is a share of images such as 0.005, not {tolerance}")
-    if mean_cost_at_most is not None and not mean_cost_at_most > 0:
+    if tolerance > 0 and accuracy_at_least is None and mean_cost_at_most is not None:
+        raise GoalError("--tolerance says how far below --accuracy-at-least the cascade may be; give that too")
+    if mean_cost_at_most is not None and not 0 < mean_cost_at_most < math.inf:
         raise GoalError(f"--mean-cost-at-most is a number of GMACs above 0, not {mean_cost_at_most}")
     accuracy = _accuracy(accuracy_at_least, mean_cost_at_most, bench)
     return Goal(None if accuracy is None else accuracy - tolerance, mean_cost_at_most)

@@ -14,6 +14,7 @@ from build_cascade import throughput
 from build_cascade.choice import Bench
 from build_cascade.errors import ChoiceError
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
+from build_cascade.note import check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_cascade.report import CASCADE, ENSEMBLE
@@ -51,7 +52,7 @@ def uncollected(pool: Pool, workspace: Workspace, split: str, images: ImageFolde
             onnx_sha256=ExportRecord.required(pool, backbone, workspace).onnx_sha256,
             images=images,
             canvas=pool.canvas,
-            classes=len(pool.labels),
+            labels=pool.labels,
             folder=workspace.predictions(split),
         )
         for backbone in pool.backbones
@@ -84,9 +85,12 @@ def read_bench(pool: Pool, workspace: Workspace) -> Bench:
     if workspace.imported.is_dir():
         predictions, costs = read_set(workspace.imported, names)
         return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), costs)
+    records = {name: ExportRecord.required(pool, pool.backbone(name), workspace) for name in names}
+    for split_name in SPLITS:
+        onnx = {name: record.onnx_sha256 for name, record in records.items()}
+        check_notes(workspace.predictions(split_name), onnx, pool.labels)
     calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
-    gmacs = {backbone.name: ExportRecord.required(pool, backbone, workspace).gmacs for backbone in pool.backbones}
-    return Bench(calibration, test, gmacs)
+    return Bench(calibration, test, {name: record.gmacs for name, record in records.items()})
 
 
 def search_frontier(bench: Bench, workspace: Workspace, space: Space, tell: Tell) -> list[Candidate]:
@@ -162,7 +166,7 @@ def read_throughput(pool: Pool, workspace: Workspace, cascade: Path) -> dict[str
         content = json.loads(workspace.throughput.read_text())
         current = content["made_of"] == _measured_on(pool, workspace, cascade)
         return SPEEDS.validate_python(content["images_per_s"]) if current else {}
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,12 +11,12 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from build_cascade.errors import PredictionError
-from build_cascade.predictions import Probabilities, check_probabilities, write_images
+from build_cascade.note import Note
+from build_cascade.predictions import UNREADABLE, Predictions, Probabilities, check_probabilities, write_images
 from build_cascade.served import ServedModel
-from build_engines.files import fingerprint, write_text_whole
+from build_engines.files import write_text_whole
 from build_engines.image_folder import ImageFolder
-
-MADE_FROM = "onnx_sha256"
+from build_engines.triton_repository import MADE_FROM
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,7 @@ class Collection:
         onnx_sha256: Of the graph that must be served.
         images: The labelled images.
         canvas: Side of the canvas, in pixels.
-        classes: Number of classes, C.
+        labels: Names of the C classes.
         folder: Where the predictions on these images lie.
     """
 
@@ -39,13 +38,19 @@ class Collection:
     onnx_sha256: str
     images: ImageFolder
     canvas: int
-    classes: int
+    labels: tuple[str, ...]
     folder: Path
 
     @property
     def is_done(self) -> bool:
         """Tell whether predictions of this graph on these images are there."""
-        return self._file.is_file() and _read_note(self._file.with_suffix(".json")) == self._made_of
+        if Note.read(self._file.with_suffix(".json")) != self._made_of:
+            return False
+        try:
+            read = Predictions.read(self.folder, [self.backbone])
+        except PredictionError:  # damaged since
+            return False
+        return np.array_equal(read.class_ids, self.images.class_ids)
 
     def run(self, served: ServedModel) -> Iterator[int]:
         """Ask the served backbone about the images not yet asked; yield the number of images done.
@@ -71,10 +76,8 @@ class Collection:
         return self.folder / f".{self.backbone}.partial.npy"
 
     @cached_property
-    def _made_of(self) -> str:
-        stats = [path.stat() for path in self.images.paths]
-        files = (f"{i} {s.st_size} {s.st_mtime_ns}" for i, s in zip(self.images.image_ids, stats, strict=True))
-        return fingerprint(self.onnx_sha256, *files)
+    def _made_of(self) -> Note:
+        return Note.of(self.onnx_sha256, self.labels, self.images)
 
     def _checked_batch_size(self, served: ServedModel) -> int:
         config = served.config
@@ -88,14 +91,14 @@ class Collection:
     def _open_partial(self) -> Probabilities:
         """Open the unfinished predictions, or start them: rows not yet collected are NaN."""
         owner = self._partial_file.with_suffix(".json")
-        if self._partial_file.is_file() and _read_note(owner) == self._made_of:
+        if _is_whole(self._partial_file) and Note.read(owner) == self._made_of:
             return open_memmap(self._partial_file, mode="r+")  # type: ignore[no-untyped-call, no-any-return]
         self.folder.mkdir(parents=True, exist_ok=True)
         owner.unlink(missing_ok=True)
-        shape = (len(self.images), self.classes)
+        shape = (len(self.images), len(self.labels))
         partial: Probabilities = open_memmap(self._partial_file, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
         partial[:] = np.nan
-        write_text_whole(owner, json.dumps(self._made_of))
+        write_text_whole(owner, self._made_of.model_dump_json())
         return partial
 
     def _finish(self, partial: Probabilities) -> None:
@@ -106,17 +109,17 @@ class Collection:
         note.unlink(missing_ok=True)  # the old note must not vouch for the new file
         self._partial_file.replace(self._file)
         write_images(self.folder, self.images)
-        write_text_whole(note, json.dumps(self._made_of))
+        write_text_whole(note, self._made_of.model_dump_json())
         self._partial_file.with_suffix(".json").unlink()
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return bool(np.load(path, mmap_mode="r").size)
+    except UNREADABLE:
+        return False
 
 
 def _rows_done(partial: Probabilities) -> int:
     missing = np.isnan(partial[:, 0])
     return int(np.argmax(missing)) if missing.any() else len(partial)
-
-
-def _read_note(path: Path) -> str | None:
-    try:
-        return str(json.loads(path.read_text()))
-    except (OSError, ValueError):
-        return None

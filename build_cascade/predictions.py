@@ -17,6 +17,7 @@ from build_engines.files import write_text_whole, write_whole
 from build_engines.image_folder import ImageFolder
 
 Probabilities = npt.NDArray[np.float16]
+UNREADABLE = (OSError, ValueError, EOFError)  # what numpy raises for a damaged file
 SUM_TOLERANCE = 0.02  # float16 rounds each of C probabilities
 
 
@@ -82,7 +83,7 @@ class Predictions:
         """
         try:
             class_ids = np.load(folder / "class_ids.npy")
-        except (OSError, ValueError) as error:
+        except UNREADABLE as error:
             raise PredictionError(f"no predictions in {folder} ({error}); run build-cascade predict") from error
         return cls(class_ids, {name: read_probabilities(folder, name) for name in names})
 
@@ -96,7 +97,7 @@ def read_probabilities(folder: Path, name: str) -> Probabilities:
     path = folder / f"{name}.npy"
     try:
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise PredictionError(
             f"{path} is missing or half-written ({error}); run build-cascade predict again"
         ) from error

@@ -14,6 +14,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from rich.table import Table
 
 from build_cascade.choice import Bench
+from build_cascade.errors import ChoiceError
 from build_cascade.evaluation import Evaluation
 from build_cascade.search import Candidate, Committee
 from build_engines.files import write_whole
@@ -46,6 +47,12 @@ class Report:
     @classmethod
     def of(cls, bench: Bench, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
         """Replay everything on the test images."""
+        foreign = [stage.model for stage in cascade.stages if stage.model not in bench.test.names]
+        if foreign:
+            raise ChoiceError(
+                f"cascade.json has the stage {foreign[0]!r}, which is not in this pool; "
+                "give the pool it was made of, or search again"
+            )
         by_cost = sorted(bench.test.names, key=lambda name: bench.gmacs[name])
         committee = Committee(
             tuple(stage.model for stage in cascade.stages), cascade.rule.weights, cascade.rule.confidence

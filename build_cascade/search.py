@@ -16,9 +16,9 @@ from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
+from cascade_spec import MAX_STAGES
 from gating import CONFIDENCES
 
-MAX_STAGES = 4
 GRID_THRESHOLDS = 50
 # Stage k's prediction counts r^(k-1) in the mean; 1 is the paper's rule, more lets the dear stages overrule the cheap.
 WEIGHT_RATIOS = (1.0, 1.25, 1.5)

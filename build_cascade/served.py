@@ -65,5 +65,6 @@ class ServedModel:
             yield
         except InferenceServerException as error:
             raise ChoiceError(
-                f"model {self.name!r} at {self._url}: {error.message()}; serve it with make serve"
+                f"model {self.name!r} at {self._url}: {error.message()}; "
+                "is it served? (make serve, or serve-repository --backbones-only)"
             ) from error

@@ -16,6 +16,8 @@ from build_engines.errors import PoolError, WeightsError
 from build_engines.pool import Backbone, Pool
 from build_engines.preprocessing import DataConfig, Preprocessing, ServedBackbone
 
+LONGEST_CAUSE = 300  # torch lists every parameter
+
 
 def check_architecture(backbone: Backbone) -> None:
     """Check that timm knows the architecture.
@@ -82,7 +84,7 @@ def load(pool: Pool, backbone: Backbone) -> nn.Module:
         model.load_state_dict(load_file(path))
     except Exception as error:  # safetensors and torch raise their own, unrelated types
         raise WeightsError(
-            f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {error}"
+            f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {str(error)[:LONGEST_CAUSE]}"
         ) from error
     return model
 

@@ -19,7 +19,7 @@ from build_engines.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
-friendly = friendly_errors(BuildError)
+friendly = friendly_errors(BuildError, OSError)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 Build = Annotated[Path, typer.Option(help="Where built files go.")]

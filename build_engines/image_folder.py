@@ -62,17 +62,23 @@ class ImageFolder:
 def open_image_folder(root: Path, labels: Sequence[str]) -> ImageFolder:
     """List the images of a folder that holds one folder a class.
 
-    Class folders named like the labels are matched by name; otherwise, sorted by name, they take the labels' order
+    Class folders named like the labels are matched by name; where none is, sorted by name, they take the labels' order
     (as in ImageNet's folders, which are named by synset).
 
     Raises:
-        ImageFolderError: no such folder, another number of classes than labels, or a class without images.
+        ImageFolderError: no such folder, another number of classes than labels, a folder that is no label although
+            others are, or a class without images.
     """
     if not root.is_dir():
         raise ImageFolderError(f"{root} is no folder; give one that holds one folder of images a class")
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
     if len(names) != len(labels):
         raise ImageFolderError(f"{root} holds {len(names)} class folders but the pool has {len(labels)} labels")
+    odd = sorted(set(names) - set(labels))
+    if odd and len(odd) < len(names):
+        raise ImageFolderError(
+            f"{root}: class folder {odd[0]!r} is none of the pool's labels although others are; rename it"
+        )
     ordered = list(labels) if set(names) == set(labels) else names
     files = [_images(root / name) for name in ordered]
     paths = tuple(path for group in files for path in group)

@@ -15,6 +15,7 @@ from build_engines.errors import PoolError
 PRETRAINED = "pretrained"
 
 Channels = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
 
 
 class Backbone(BaseModel):
@@ -32,7 +33,7 @@ class Backbone(BaseModel):
     classes: Annotated[int, Field(ge=1)]
     arguments: dict[str, Any] = Field(default_factory=dict)
     mean: Channels | None = None
-    std: Channels | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     interpolation: Literal["bicubic", "bilinear"] | None = None
     max_batch_size: Annotated[int, Field(ge=1)] = 32
@@ -57,6 +58,8 @@ class Pool(BaseModel):
 
     @model_validator(mode="after")
     def _one_name_one_label_set(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("two labels are the same; every class needs its own name")
         repeated = [name for name, count in Counter(b.name for b in self.backbones).items() if count > 1]
         if repeated:
             raise ValueError(f"two backbones are called {repeated[0]!r}; give each its own name")
@@ -103,8 +106,13 @@ def load_pool(path: Path) -> Pool:
         raise PoolError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise PoolError(f"{path} must be a mapping with name, canvas, labels and backbones")
+    for reserved in ("folder", "sha256"):
+        if reserved in content:
+            raise PoolError(f"{path}: {reserved} is no field of a pool file; take it out")
     if isinstance(content.get("labels"), str):
         content["labels"] = _read(path.parent / content["labels"]).splitlines()
+    if isinstance(content.get("labels"), list):
+        content["labels"] = [str(label) if isinstance(label, int) else label for label in content["labels"]]
     try:
         return Pool(**content, folder=path.parent, sha256=hashlib.sha256(text.encode()).hexdigest())
     except (ValidationError, TypeError) as error:

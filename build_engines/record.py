@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from typing import Self
 
@@ -80,5 +81,9 @@ def made_of(pool: Pool, backbone: Backbone) -> str:
     content = sha256(weights) if not backbone.is_pretrained and weights.is_file() else backbone.weights
     versions = " ".join(version(maker) for maker in MAKERS)
     return fingerprint(
-        FORMAT, versions, str(pool.canvas), backbone.model_dump_json(exclude={"max_batch_size"}), content
+        FORMAT,
+        versions,
+        str(pool.canvas),
+        json.dumps(backbone.model_dump(exclude={"max_batch_size"}), sort_keys=True),
+        content,
     )

@@ -58,7 +58,7 @@ def _write_images(folder: Path) -> None:
 
 def _train(pool: Pool, folder: Path) -> None:
     console.rule("2  train the pool")
-    from demo.train import train_all, untrained  # noqa: PLC0415 (torch takes seconds, and may have nothing to do)
+    from demo.train_pool import train_all, untrained  # noqa: PLC0415 (torch takes seconds, and may have nothing to do)
 
     missing = untrained(pool)
     if missing:

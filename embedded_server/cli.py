@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from embedded_server.preflight import ServerError, backbones
 from embedded_server.server import LOOPBACK, EmbeddedServer
@@ -45,7 +46,7 @@ def serve(
             _wait(stop, server)
             console.print("stopping")
     except ServerError as error:
-        stderr.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+        stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
 

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 Canvas = npt.NDArray[np.uint8]
+UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class UnusableImage(ValueError):
@@ -42,7 +43,7 @@ def to_canvas(image: ImageLike, size: int) -> Canvas:
 
 def _opened(image: ImageLike) -> Image.Image:
     if isinstance(image, Image.Image):
-        return image
+        return _loaded(image, "this PIL image")
     if isinstance(image, np.ndarray):
         return _from_array(image)
     if not isinstance(image, str | Path | bytes):
@@ -50,10 +51,17 @@ def _opened(image: ImageLike) -> Image.Image:
     name = "these bytes" if isinstance(image, bytes) else str(image)
     try:
         opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
-        opened.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise UnusableImage(f"cannot read {name} as an image: {error}") from error
-    return opened
+    return _loaded(opened, name)
+
+
+def _loaded(picture: Image.Image, name: str) -> Image.Image:
+    try:
+        picture.load()
+    except UNREADABLE as error:
+        raise UnusableImage(f"cannot read {name} as an image: {error}") from error
+    return picture
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
@@ -68,8 +76,10 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
 
 def _rgb(picture: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip it to white
-        upright = Image.fromarray((np.asarray(upright, dtype=np.uint32) >> 8).clip(0, 255).astype(np.uint8))
+    if upright.mode in {"I", "F"}:
+        raise UnusableImage("32-bit grey images have no agreed range; convert the image to 8 or 16 bits")
+    if upright.mode.startswith("I;16"):  # Pillow's own conversion would clip it to white
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
     if upright.mode == "P" and "transparency" in upright.info:
         upright = upright.convert("RGBA")
     return upright.convert("RGB")

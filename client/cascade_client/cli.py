@@ -10,7 +10,8 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from cascade_client.client import DEFAULT_MODEL, CascadeClient
 from cascade_client.errors import CascadeError
@@ -34,7 +35,7 @@ def friendly_errors(command: Callable[Parameters, Result]) -> Callable[Parameter
         try:
             return command(*args, **kwargs)
         except CascadeError as error:
-            stderr.print(f"[bold red]error:[/] {error}", highlight=False, soft_wrap=True)
+            stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from error
 
     return run
@@ -57,10 +58,11 @@ def classify(
         for file, result in zip(files, results, strict=True):
             typer.echo(json.dumps({"file": str(file), **result.as_dict()}))
         return
-    table = Table("file", "label", "confidence", "answered by stage", "confidence at each stage")
+    table = Table("label", "confidence", "stage", "confidence at each stage", Column("file", overflow="fold"))
     for file, result in zip(files, results, strict=True):
         stages = "  ".join(f"{value:.3f}" for value in result.stage_confidence or ())
-        table.add_row(str(file), result.label, f"{result.confidence:.3f}", str(result.exit_stage), stages)
+        row = (escape(result.label), f"{result.confidence:.3f}", str(result.exit_stage), stages, escape(str(file)))
+        table.add_row(*row)
     console.print(table)
 
 

@@ -6,18 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 import numpy as np
+from PIL import Image
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
 from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
-from cascade_client.errors import InvalidImage, InvalidRequest, from_triton
+from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, from_triton
 from cascade_client.results import DETAILS, OUTPUTS, Classification, read_results
 
 DEFAULT_MODEL = "cascade"
 DEFAULT_TIMEOUT_S = 30.0
+IMAGES_AXES = 4
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,9 @@ class CascadeClient:
             InvalidRequest: the server refuses the operating point or max_stage.
             CascadeError: the server is not there, too slow, or failed; see `cascade_client.errors`.
         """
+        _check_is_list(images)
         canvases = [self._canvas(image, place) for place, image in enumerate(images)]
-        given = {"operating_point": operating_point, "max_stage": max_stage}
+        given = {"operating_point": operating_point, "max_stage": None if max_stage is None else int(max_stage)}
         parameters = {name: value for name, value in given.items() if value is not None}
         size = self.status.max_batch_size if canvases else 1
         batches = [np.stack(canvases[start : start + size]) for start in range(0, len(canvases), size)]
@@ -150,3 +154,11 @@ class CascadeClient:
             yield
         except InferenceServerException as error:
             raise from_triton(error, self.url) from error
+        except ValueError as error:  # gRPC's own, when the channel is closed
+            raise CascadeError(f"{self.url}: {error}") from error
+
+
+def _check_is_list(images: object) -> None:
+    single = isinstance(images, str | bytes | Path | Image.Image)
+    if single or (isinstance(images, np.ndarray) and images.ndim != IMAGES_AXES):
+        raise InvalidImage(f"give a list of images, not a single {type(images).__name__}: classify([image])")

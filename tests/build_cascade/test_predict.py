@@ -8,6 +8,7 @@ from helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 from PIL import Image
 
 from build_cascade.errors import ChoiceError, PredictionError
+from build_cascade.note import check_notes
 from build_cascade.pipeline import collect, uncollected
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
@@ -31,7 +32,7 @@ def images(tmp_path):
 @pytest.fixture
 def collection(tiny_pool, tiny_workspace, images, tmp_path):
     sha = ExportRecord.required(tiny_pool, tiny_pool.backbone("small"), tiny_workspace).onnx_sha256
-    return Collection("small", sha, images, CANVAS, CLASSES, tmp_path / "predictions")
+    return Collection("small", sha, images, CANVAS, LABELS, tmp_path / "predictions")
 
 
 @pytest.fixture
@@ -56,6 +57,16 @@ def test_an_interrupted_run_goes_on_where_it_stopped(collection, small):
     steps.close()
     assert not collection.is_done
     assert next(collection.run(small)) == second + (second - first)
+
+
+def test_a_partial_file_that_was_cut_short_is_started_again(collection, small, images):
+    steps = collection.run(small)
+    next(steps)
+    steps.close()
+    partial = collection.folder / ".small.partial.npy"
+    partial.write_bytes(partial.read_bytes()[:-8])
+    assert list(collection.run(small))[-1] == len(images)
+    assert collection.is_done
 
 
 def test_a_half_written_file_is_refused(collection, small):
@@ -85,3 +96,23 @@ def test_a_server_that_is_not_there_is_named(tiny_pool, tiny_workspace, images, 
     missing = uncollected(tiny_pool, tiny_workspace, "test", images)
     with pytest.raises(ChoiceError, match=r"127\.0\.0\.1:1.*make serve"):
         collect(missing, "test", "127.0.0.1:1", lambda *_: None)
+
+
+@pytest.mark.parametrize("damage", ["small.npy", "class_ids.npy", "small.json"])
+def test_damaged_predictions_are_collected_again(collection, small, damage):
+    list(collection.run(small))
+    path = collection.folder / damage
+    path.write_bytes(path.read_bytes()[:4])
+    again = Collection(**{name: getattr(collection, name) for name in collection.__dataclass_fields__})
+    assert not again.is_done
+    list(again.run(small))
+    assert again.is_done
+
+
+def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):
+    list(collection.run(small))
+    check_notes(collection.folder, {"small": collection.onnx_sha256}, LABELS)
+    with pytest.raises(PredictionError, match="another export, label set"):
+        check_notes(collection.folder, {"small": "other"}, LABELS)
+    with pytest.raises(PredictionError, match="another export, label set"):
+        check_notes(collection.folder, {"small": collection.onnx_sha256}, LABELS[::-1])

@@ -26,7 +26,7 @@ def test_any_size_fills_the_canvas(size):
     assert (canvas == RED).all()
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16", "F"])
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
 def test_every_colour_mode_becomes_rgb(mode):
     image = (
         Image.new("I;16", (20, 20), 255 << 8) if mode == "I;16" else Image.new("RGB", (20, 20), "white").convert(mode)
@@ -63,12 +63,25 @@ def test_arrays_are_taken_as_they_are(array):
         (b"", "these bytes"),
         (encoded(Image.effect_noise((200, 200), 90))[:2000], "these bytes"),
         ("nowhere.png", "nowhere.png"),
+        (Image.new("F", (4, 4)), "32-bit grey"),
+        (encoded(Image.new("I", (4, 4)), "TIFF"), "32-bit grey"),
         (np.zeros((4, 4, 3), np.float32), "float32"),
         (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
         (np.zeros((0, 4, 3), np.uint8), r"\[0, 4, 3\]"),
         (42, "int"),
     ],
-    ids=["no image", "empty", "cut short", "missing", "float", "four channels", "no pixels", "number"],
+    ids=[
+        "no image",
+        "empty",
+        "cut short",
+        "missing",
+        "float picture",
+        "32-bit file",
+        "float",
+        "four channels",
+        "no pixels",
+        "number",
+    ],
 )
 def test_what_is_no_image_is_refused(image, says):
     with pytest.raises(UnusableImage, match=says):
@@ -102,6 +115,11 @@ def test_an_empty_class_is_named(tmp_path):
 def test_another_number_of_classes_is_refused(tmp_path):
     with pytest.raises(ImageFolderError, match="1 class folders but the pool has 2"):
         open_image_folder(image_folder(tmp_path, cat=1), ["cat", "dog"])
+
+
+def test_one_misnamed_class_folder_is_named(tmp_path):
+    with pytest.raises(ImageFolderError, match="'-dog' is none of the pool's labels"):
+        open_image_folder(image_folder(tmp_path, **{"cat": 1, "-dog": 1}), ["cat", "dog"])
 
 
 def test_a_missing_folder_is_named(tmp_path):

@@ -38,6 +38,9 @@ def test_labels_may_lie_in_a_file(tmp_path):
         ([backbone_entry("a")], {"canvas": 0}, "canvas"),
         ([backbone_entry("a")], {"surprise": 1}, "surprise"),
         ([backbone_entry("a")], {"labels": "nowhere.txt"}, "cannot read"),
+        ([backbone_entry("a")], {"labels": ["ant"] * 5}, "two labels are the same"),
+        ([backbone_entry("a")], {"sha256": "x"}, "sha256 is no field"),
+        ([backbone_entry("a", std=[0, 1, 1])], {}, "backbones.0.std"),
     ],
 )
 def test_a_bad_pool_file_says_what_to_fix(tmp_path, backbones, changes, says):

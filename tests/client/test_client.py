@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 import cascade_client
 from cascade_client import (
     CascadeClient,
+    CascadeError,
     InvalidImage,
     InvalidRequest,
     ModelNotFound,
@@ -115,6 +117,19 @@ def test_an_unknown_model_and_one_that_is_no_cascade_are_told_apart(server):
         _ = client.status
 
 
+@pytest.mark.parametrize("single", [np.zeros((9, 9, 3), np.uint8), "image.png", Path("image.png"), b"bytes"])
+def test_a_single_image_is_not_taken_for_a_list(client, single):
+    with pytest.raises(InvalidImage, match="give a list"):
+        client.classify(single)
+
+
+def test_a_closed_client_says_so(server):
+    client = CascadeClient(server.addresses.grpc)
+    client.close()
+    with pytest.raises(CascadeError, match="closed"):
+        _ = client.status
+
+
 def test_everything_public_is_exported_and_sorted():
     assert cascade_client.__all__ == sorted(cascade_client.__all__)
     assert all(hasattr(cascade_client, name) for name in cascade_client.__all__)
@@ -126,8 +141,9 @@ def run_cli(*arguments):
 
 
 def test_the_command_line_classifies_files(server, tmp_path):
-    path = tmp_path / "image.png"
+    path = tmp_path / "a[red]b[/x].png"
     path.write_bytes(png(random_canvases(1)[0]))
+    assert run_cli("classify", path, "--url", server.addresses.grpc).returncode == 0
     done = run_cli("classify", path, "--json", "--url", server.addresses.grpc)
     answer = json.loads(done.stdout)
     assert answer["file"] == str(path)

@@ -166,3 +166,15 @@ def test_margin_is_served_as_it_is_replayed(repository_copy, images, predictions
     with EmbeddedServer(repository_copy) as server:
         served = ask(server, "cascade", images[:32], FIELDS)
     assert_equal(served, offline(cascade, [predictions[0][:32], predictions[2][:32]]))
+
+
+def test_a_stage_that_answers_nan_fails_only_those_images(repository_copy, images, tiny_cascade, predictions):
+    broken = repository_copy / "large" / "1" / "model.py"
+    broken.write_text(broken.read_text().replace("_response(part)", "_response(part * float('nan'))"))
+    outcome = offline(tiny_cascade, predictions)
+    hard = int(np.argmax(outcome.exit_stage == 3))
+    easy = int(np.argmax(outcome.exit_stage == 1))
+    with EmbeddedServer(repository_copy) as server:
+        assert_equal(ask(server, "cascade", images[easy : easy + 1], FIELDS), outcome, slice(easy, easy + 1))
+        with pytest.raises(InferenceServerException, match="stage 'large' answered NaN"):
+            ask(server, "cascade", images[hard : hard + 1], FIELDS)

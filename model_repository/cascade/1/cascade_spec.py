@@ -105,7 +105,7 @@ class Cascade:
         )
         _check(self.combine == "mean", f"combine must be 'mean', not {self.combine!r}")
         known = ", ".join(CONFIDENCES)
-        _check(self.confidence in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
+        _check(str(self.confidence) in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
         self._check_thresholds()
 
     def _check_thresholds(self) -> None:

@@ -112,6 +112,8 @@ class TritonPythonModel:
                 f"stage {stage.model!r} answered {list(predictions.shape)} for {len(images)} images of "
                 f"{len(self._cascade.labels)} classes; serve the backbone that cascade.json was made with"
             )
+        if not np.isfinite(predictions).all():
+            raise StageError(f"stage {stage.model!r} answered NaN or infinity instead of probabilities")
         return predictions
 
 

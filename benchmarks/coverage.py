@@ -1,0 +1,116 @@
+"""Count how often a choice breaks its promise on images not seen, over random splits of real ImageNet predictions.
+
+    python benchmarks/coverage.py --data FOLDER
+
+Each split has images to choose on, to certify on, and to hold out. The certified choice promises an accuracy within the
+tolerance of a reference backbone at a risk; the naive choice is the cheapest cascade that keeps it on all the images
+which the certified one may choose and certify on. Both are judged on the held-out images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from environment import write_result
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from build_cascade.choice import Goal, choose
+from build_cascade.evaluation import wilson_interval
+from build_cascade.guarantee import Promise, choose_certified, right_answers, single
+from build_cascade.search import Candidate, Space, search
+from build_cascade.topk import SparsePredictions, read_npz_folder
+
+POOL = ("squeezenet1_1", "resnet18", "resnet34", "densenet121", "resnet50", "resnet101", "resnet152")
+REFERENCES = ("resnet50", "resnet101", "resnet152")
+SPACE = Space(confidences=("margin",), ratios=(1.0,), max_stages=3)
+CHOOSE, CERTIFY = 10_000, 15_000
+PROMISE = Promise(tolerance=0.005, risk=0.1)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Hold what one choice did on held-out images: accuracy lost against the reference, and times cheaper."""
+
+    lost: float
+    times_cheaper: float
+
+
+def trials(data: SparsePredictions, gmacs: dict[str, float], seed: int) -> dict[str, dict[str, Trial]]:
+    """Split once; return the trial of both choices for every reference."""
+    order = np.random.default_rng(seed).permutation(len(data.class_ids))
+    choosing, certifying, held_out = (data.rows(part) for part in np.split(order, [CHOOSE, CHOOSE + CERTIFY]))
+    both = data.rows(order[: CHOOSE + CERTIFY])
+    found, found_on_both = search(choosing, gmacs, SPACE), search(both, gmacs, SPACE)
+    result = {}
+    for name in REFERENCES:
+        certified = choose_certified(found, single(choosing, gmacs, name), certifying, PROMISE).candidate
+        floor = single(both, gmacs, name).correct / len(both.class_ids) - PROMISE.tolerance
+        naive = choose(found_on_both, len(both.class_ids), Goal(accuracy_at_least=floor))
+        chosen = {"certified": certified, "naive": naive}
+        result[name] = {way: _judge(held_out, gmacs, name, candidate) for way, candidate in chosen.items()}
+    return result
+
+
+def _judge(held_out: SparsePredictions, gmacs: dict[str, float], reference: str, candidate: Candidate) -> Trial:
+    of_reference = right_answers(held_out, single(held_out, gmacs, reference)).mean()
+    return Trial(
+        float(of_reference - right_answers(held_out, candidate).mean()), gmacs[reference] / candidate.mean_gmacs
+    )
+
+
+def summarise(all_trials: list[dict[str, dict[str, Trial]]]) -> dict[str, Any]:
+    """Return how often each choice broke the promise, with an exact-coverage interval, and how cheap it was."""
+    lines = {}
+    for name in REFERENCES:
+        for way in ("certified", "naive"):
+            seen = [trial[name][way] for trial in all_trials]
+            broken = sum(trial.lost > PROMISE.tolerance for trial in seen)
+            lines[f"{name}, {way}"] = {
+                "splits": len(seen),
+                "broken": broken,
+                "broken_share_interval_95": wilson_interval(broken, len(seen)),
+                "median_accuracy_lost": float(np.median([trial.lost for trial in seen])),
+                "median_times_cheaper": float(np.median([trial.times_cheaper for trial in seen])),
+            }
+    return lines
+
+
+def show(lines: dict[str, Any]) -> Table:
+    """Return the result as a table."""
+    title = f"within {PROMISE.tolerance:.1%} of the reference at a risk of {PROMISE.risk:.0%}"
+    table = Table("reference, choice", "promise broken", "95 % interval", "accuracy lost", "times cheaper", title=title)
+    for name, line in lines.items():
+        low, high = line["broken_share_interval_95"]
+        table.add_row(
+            name,
+            f"{line['broken']} of {line['splits']}",
+            f"{low:.1%} – {high:.1%}",
+            f"{line['median_accuracy_lost']:.2%}",
+            f"{line['median_times_cheaper']:.2f}",
+        )
+    return table
+
+
+def main() -> None:
+    """Run the splits, print the table, write the result."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--splits", type=int, default=200)
+    options = arguments.parse_args()
+    predictions, gmacs = read_npz_folder(options.data)
+    data = predictions.only(POOL)
+    console = Console(width=120)
+    lines = summarise([trials(data, gmacs, seed) for seed in track(range(options.splits), "splits", console=console)])
+    console.print(show(lines))
+    settings = {"pool": POOL, "choose": CHOOSE, "certify": CERTIFY, "held_out": len(data.class_ids) - CHOOSE - CERTIFY}
+    console.print(f"{write_result('coverage', {**settings, **vars(PROMISE), 'lines': lines})}")
+
+
+if __name__ == "__main__":
+    main()
