@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from build_cascade.errors import GoalError
 from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Constraints, list_committees
-from build_cascade.exhaustive.frontier import Frontier, Point, thresholds_at, undominated
+from build_cascade.exhaustive.frontier import Frontier, Point, grids_of, thresholds_of, undominated
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights
 from build_cascade.exhaustive.sources import Problem
@@ -181,7 +182,9 @@ def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
 
 
 def _candidates(problem: Problem, points: Sequence[Point], thresholds: int) -> Iterator[Candidate]:
+    grids = cache(lambda committee, setting: grids_of(problem, committee, setting, thresholds))
     for point in points:
         stages = tuple(problem.names[model] for model in point.committee)
         committee = Committee(stages, point.setting.weights[: len(stages)], point.setting.confidence)
-        yield Candidate(committee, thresholds_at(problem, point, thresholds), point.right, point.mean_cost)
+        chosen = thresholds_of(point, grids(point.committee, point.setting))
+        yield Candidate(committee, chosen, point.right, point.mean_cost)

@@ -71,9 +71,11 @@ def _tell(epochs_done: dict[str, int], on_epoch: OnEpoch) -> None:
 
 def _note_finished(pool: Pool, running: dict[str, Future[None]]) -> None:
     for name, future in running.items():
+        backbone = pool.backbone(name)
         if future.done():
             future.result()
-            write_text_whole(_note(pool, pool.backbone(name)), json.dumps(_recipe(pool.backbone(name))))
+            if not _is_trained(pool, backbone):
+                write_text_whole(_note(pool, backbone), json.dumps(_recipe(backbone)))
 
 
 def _recipe(backbone: Backbone) -> str:

@@ -15,6 +15,8 @@ from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
 
+Floats = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class Point:
@@ -177,8 +179,17 @@ def cascade_at(problem: Problem, point: Point, thresholds: int, committee: Commi
 
 def thresholds_at(problem: Problem, point: Point, thresholds: int) -> tuple[float, ...]:
     """Return the thresholds that a point's cell stands for, inf for "nobody exits"."""
-    prefixes = prefix_statistics(problem, point.committee, point.setting)[:-1]
-    grids = [np.append(quantile_thresholds(stage.confidence, thresholds), np.inf) for stage in prefixes]
+    return thresholds_of(point, grids_of(problem, point.committee, point.setting, thresholds))
+
+
+def grids_of(problem: Problem, committee: Committee, setting: Setting, thresholds: int) -> list[Floats]:
+    """Return the thresholds that a search tried at each stage but the last, inf for "nobody exits" among them."""
+    prefixes = prefix_statistics(problem, committee, setting)[:-1]
+    return [np.append(quantile_thresholds(stage.confidence, thresholds), np.inf) for stage in prefixes]
+
+
+def thresholds_of(point: Point, grids: Sequence[Floats]) -> tuple[float, ...]:
+    """Return the thresholds of a point's cell on the grids of its committee."""
     places = np.unravel_index(point.cell, [len(grid) for grid in grids]) if grids else ()
     return tuple(float(grid[place]) for grid, place in zip(grids, places, strict=True))
 
