@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -191,3 +193,18 @@ def test_settings():
     for wrong in ({"weights": (1.0, 0.0)}, {"confidence": "luck"}, {"combine": "vote"}, {"weights": ()}):
         with pytest.raises(ValueError, match=r"weights|not one of"):
             Setting(**wrong)
+
+
+def test_sums_that_division_makes_equal_are_ties():
+    """Neighbours 1.5 + n/2^23 often have the same third: class 0 is then the answer."""
+    small = (np.arange(500) * 2.0**-23).astype(np.float16)
+    large = np.full((500, 2), 0.75, np.float16)
+    third = np.stack([small, (small.astype(float) + 2.0**-23).astype(np.float16)], axis=1)
+    pool, dense = make_pool([large, large, third], [1, 1, 1], np.ones(500))
+    *_, total = itertools.accumulate((rows.astype(np.float32) for rows in dense), np.add)
+    assert (total[:, 0] < total[:, 1]).all()
+    expected = [mean.argmax(axis=1) for mean in means(dense, (0, 1, 2), (1.0, 1.0, 1.0))][-1]
+    assert 50 < expected.sum() < 450
+    last = prefix_statistics(pool, (0, 1, 2), Setting())[-1]
+    np.testing.assert_array_equal(last.predicted, expected)
+    np.testing.assert_array_equal(last.right, expected == 1)

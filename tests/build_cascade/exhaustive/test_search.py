@@ -127,6 +127,7 @@ def test_neighbouring_floats_have_the_upper_one_as_threshold():
     low = np.float32(0.5)
     high = np.nextafter(low, np.float32(1))
     assert between(low, high) == high
+    np.testing.assert_array_equal(lay_grid(np.array([[low, high]]), 5, 1).bins, [[0, 1]])
 
 
 def test_threads_do_not_change_the_result():
