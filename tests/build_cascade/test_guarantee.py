@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from build_cascade.choice import Goal
+from build_cascade.cli import _accuracy, _promise
+from build_cascade.errors import GoalError
+from build_cascade.guarantee import Promise, choose_certified, safest_first, single, split
+from build_cascade.predictions import Predictions
+from build_cascade.search import Candidate, Committee, search
+
+COSTS = {"cheap": 1.0, "dear": 10.0}
+
+
+def two_backbones(images, seed=0):
+    """The dear backbone is right on 95 %; the cheap one on 80 %, and it knows where it is not."""
+    generator = np.random.default_rng(seed)
+    class_ids = generator.integers(0, 4, images)
+    arrays = {}
+    for name, accuracy in {"cheap": 0.8, "dear": 0.95}.items():
+        right = generator.random(images) < accuracy
+        answer = np.where(right, class_ids, (class_ids + 1) % 4)
+        sure = np.where(right, generator.uniform(0.7, 1, images), generator.uniform(0.3, 0.75, images))
+        rows = np.repeat((1 - sure)[:, None] / 3, 4, axis=1)
+        rows[np.arange(images), answer] = sure
+        arrays[name] = rows.astype(np.float16)
+    return Predictions(class_ids, arrays)
+
+
+def certified(images, promise):
+    choosing, certifying = split(two_backbones(images), 0.5, seed=1)
+    return choose_certified(search(choosing, COSTS), single(choosing, COSTS, "dear"), certifying, promise)
+
+
+def test_a_cheaper_cascade_is_certified_on_enough_images():
+    found = certified(8000, Promise(tolerance=0.01, risk=0.05))
+    assert found.candidate.mean_gmacs < COSTS["dear"]
+    assert len(found.candidate.committee.stages) == 2
+    assert "at most 1.00% below that of dear, at a risk of 5%" in found.statement
+
+
+def test_on_too_few_images_the_reference_is_used_and_the_number_needed_named():
+    found = certified(60, Promise(tolerance=0.005, risk=0.05))
+    assert found.candidate.committee.stages == ("dear",)
+    assert found.statement.startswith("none: no cascade could be certified")
+    assert "30 were there to certify on" in found.statement
+
+
+def test_a_bolder_promise_is_never_cheaper_to_keep():
+    careful, bold = (certified(4000, Promise(tolerance, 0.05)).candidate for tolerance in (0.01, 0.05))
+    assert bold.mean_gmacs <= careful.mean_gmacs
+
+
+def test_the_walk_goes_from_the_most_accurate_to_the_cheapest_below_the_reference():
+    committee = Committee.of(["cheap", "dear"])
+    frontier = [
+        Candidate(committee, (0.5,), correct, cost) for correct, cost in ((80, 1.0), (90, 5.0), (92, 5.05), (96, 12.0))
+    ]
+    reference = Candidate(Committee.of(["dear"]), (), 95, 10.0)
+    assert [candidate.correct for candidate in safest_first(frontier, reference)] == [92, 80]
+
+
+@pytest.mark.parametrize(
+    ("tolerance", "risk", "goal"), [(0.0, 0.05, Goal()), (0.01, 1.5, Goal()), (0.01, 0.05, Goal(cost_at_most=1.0))]
+)
+def test_a_promise_needs_a_tolerance_a_risk_and_no_cost(tolerance, risk, goal):
+    with pytest.raises(GoalError):
+        _promise(tolerance, risk, goal)
+
+
+@pytest.mark.parametrize("given", ["nan", "98", "-1", "high"])
+def test_an_accuracy_is_a_share(given):
+    with pytest.raises(GoalError, match="takes a share"):
+        _accuracy(given, None, None)
