@@ -131,7 +131,9 @@ def search(
             found = pipeline.search_frontier(bench, workspace, space, tell)
             chosen = choose(found, len(bench.calibration.class_ids), goal)
         else:
-            certified = pipeline.search_certified(bench, workspace, space, _promise(tolerance, risk, goal), tell)
+            certified = pipeline.search_certified(
+                bench, workspace, space, _promise(tolerance, risk, goal, accuracy_at_least), tell
+            )
             chosen, guarantee = certified.candidate, certified.statement
     cascade = write_down(loaded, chosen, bench, goal, guarantee)
     write_text_whole(output, cascade.to_json())
@@ -213,11 +215,14 @@ def _accuracy(given: str | None, mean_cost_at_most: float | None, bench: Bench) 
     return share
 
 
-def _promise(tolerance: float, risk: float, goal: Goal) -> Promise:
+def _promise(tolerance: float, risk: float, goal: Goal, accuracy_at_least: str | None) -> Promise:
     if not (0 < risk < 1 and tolerance > 0):
         raise GoalError("a guarantee needs --risk between 0 and 1 and a --tolerance above 0, such as 0.005")
-    if goal.cost_at_most is not None:
-        raise GoalError("--risk certifies accuracy against the best single backbone; leave --mean-cost-at-most out")
+    if goal.cost_at_most is not None or accuracy_at_least not in {None, BEST}:
+        raise GoalError(
+            "--risk certifies accuracy against the best single backbone; leave --mean-cost-at-most out, "
+            f"and --accuracy-at-least other than {BEST!r}"
+        )
     return Promise(tolerance, risk)
 
 

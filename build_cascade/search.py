@@ -176,7 +176,7 @@ def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
         raise GoalError(
             f"{len(committees)} committees under {len(space.settings)} settings would take about "
             f"{seconds / 3600:.0f} hours; "
-            "allow fewer stages, fewer settings, or use the greedy"
+            "allow fewer stages or confidences, or use the greedy (build_cascade.exhaustive.greedy)"
         )
     return committees
 

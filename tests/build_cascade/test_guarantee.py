@@ -62,11 +62,21 @@ def test_the_walk_goes_from_the_most_accurate_to_the_cheapest_below_the_referenc
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "risk", "goal"), [(0.0, 0.05, Goal()), (0.01, 1.5, Goal()), (0.01, 0.05, Goal(cost_at_most=1.0))]
+    ("tolerance", "risk", "goal", "accuracy"),
+    [
+        (0.0, 0.05, Goal(), None),
+        (0.01, 1.5, Goal(), None),
+        (0.01, 0.05, Goal(cost_at_most=1.0), None),
+        (0.01, 0.05, Goal(0.98), "0.98"),
+    ],
 )
-def test_a_promise_needs_a_tolerance_a_risk_and_no_cost(tolerance, risk, goal):
+def test_a_promise_needs_a_tolerance_a_risk_and_no_other_goal(tolerance, risk, goal, accuracy):
     with pytest.raises(GoalError):
-        _promise(tolerance, risk, goal)
+        _promise(tolerance, risk, goal, accuracy)
+
+
+def test_a_promise_is_made_against_the_best_single_backbone():
+    assert _promise(0.01, 0.05, Goal(0.9), "best") == Promise(0.01, 0.05)
 
 
 @pytest.mark.parametrize("given", ["nan", "98", "-1", "high"])
