@@ -23,6 +23,7 @@ from rich.progress import track
 from rich.table import Table
 
 from build_cascade.choice import Goal, choose
+from build_cascade.costs import Costs
 from build_cascade.evaluation import wilson_interval
 from build_cascade.guarantee import Promise, choose_certified, right_answers, single
 from build_cascade.search import Candidate, Space, search
@@ -45,29 +46,27 @@ class Trial:
     times_cheaper: float
 
 
-def trials(data: SparsePredictions, gmacs: dict[str, float], seed: int) -> dict[str, dict[str, Trial]]:
+def trials(data: SparsePredictions, costs: Costs, seed: int) -> dict[str, dict[str, Trial]]:
     """Split once; return the trial of both choices for every reference."""
     order = np.random.default_rng(seed).permutation(len(data.class_ids))
     choosing, certifying = (data.rows(part) for part in np.split(order[: CHOOSE + CERTIFY], [CHOOSE]))
     held_out = order[CHOOSE + CERTIFY :]
     both = data.rows(order[: CHOOSE + CERTIFY])
-    found, found_on_both = search(choosing, gmacs, SPACE), search(both, gmacs, SPACE)
+    found, found_on_both = search(choosing, costs, SPACE), search(both, costs, SPACE)
     result = {}
     for name in REFERENCES:
-        certified = choose_certified(found, single(choosing, gmacs, name), certifying, PROMISE).candidate
-        floor = single(both, gmacs, name).correct / len(both.class_ids) - PROMISE.tolerance
+        certified = choose_certified(found, single(choosing, costs, name), certifying, PROMISE).candidate
+        floor = single(both, costs, name).correct / len(both.class_ids) - PROMISE.tolerance
         naive = choose(found_on_both, len(both.class_ids), Goal(accuracy_at_least=floor))
         chosen = {"certified": certified, "naive": naive}
-        result[name] = {way: _judge(data, held_out, gmacs, name, candidate) for way, candidate in chosen.items()}
+        result[name] = {way: _judge(data, held_out, costs, name, candidate) for way, candidate in chosen.items()}
     return result
 
 
-def _judge(
-    data: SparsePredictions, held_out: Rows, gmacs: dict[str, float], reference: str, candidate: Candidate
-) -> Trial:
+def _judge(data: SparsePredictions, held_out: Rows, costs: Costs, reference: str, candidate: Candidate) -> Trial:
     right = right_answers(data, candidate).astype(float)
-    lost = right_answers(data, single(data, gmacs, reference)) - right
-    return Trial(float(lost[held_out].mean()), float(lost.mean()), gmacs[reference] / candidate.mean_gmacs)
+    lost = right_answers(data, single(data, costs, reference)) - right
+    return Trial(float(lost[held_out].mean()), float(lost.mean()), costs[reference] / candidate.mean_cost)
 
 
 def summarise(all_trials: list[dict[str, dict[str, Trial]]]) -> dict[str, Any]:
@@ -115,10 +114,10 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--splits", type=int, default=200)
     options = arguments.parse_args()
-    predictions, gmacs = read_npz_folder(options.data)
+    predictions, costs = read_npz_folder(options.data)
     data = predictions.only(POOL)
     console = Console(width=120)
-    lines = summarise([trials(data, gmacs, seed) for seed in track(range(options.splits), "splits", console=console)])
+    lines = summarise([trials(data, costs, seed) for seed in track(range(options.splits), "splits", console=console)])
     console.print(show(lines))
     settings = {"pool": POOL, "choose": CHOOSE, "certify": CERTIFY, "held_out": len(data.class_ids) - CHOOSE - CERTIFY}
     console.print(f"{write_result('coverage', {**settings, **vars(PROMISE), 'lines': lines})}")

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from build_cascade.costs import Costs
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.search import search
@@ -74,10 +75,10 @@ def loop_rate(predictions: SparsePredictions) -> float:
     return len(cells) / (time.perf_counter() - started_s)
 
 
-def measure(predictions: SparsePredictions, gmacs: dict[str, float], rounds: int) -> dict[str, Any]:
+def measure(predictions: SparsePredictions, costs: Costs, rounds: int) -> dict[str, Any]:
     """Run all tasks and the loop in turn, several times over."""
     chosen = tasks(predictions.names)
-    problems = {task: as_problem(predictions.only(names), gmacs) for task, (names, _, _) in chosen.items()}
+    problems = {task: as_problem(predictions.only(names), costs) for task, (names, _, _) in chosen.items()}
     started_s = time.perf_counter()
     run(problems["5 backbones, ≤ 4"], 4)
     first_call_s = time.perf_counter() - started_s
@@ -127,9 +128,9 @@ def main() -> None:
     arguments.add_argument("--data", type=Path, required=True)
     arguments.add_argument("--rounds", type=int, default=3)
     options = arguments.parse_args()
-    predictions, gmacs = read_npz_folder(options.data)
+    predictions, costs = read_npz_folder(options.data)
     rows = np.random.default_rng(SEED).permutation(len(predictions.class_ids))[:IMAGES]
-    result = measure(predictions.rows(rows), gmacs, options.rounds)
+    result = measure(predictions.rows(rows), costs, options.rounds)
     console = Console(width=120)
     console.print(show(result))
     console.print(f"first call, compiling or loading the machine code: {result['first_call_s']:.1f} s")

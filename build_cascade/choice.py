@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from build_cascade.costs import Costs
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.predictions import Predictions
@@ -25,7 +26,7 @@ class Goal:
 
     Attributes:
         accuracy_at_least: A share of right answers; then the cheapest such cascade is chosen.
-        cost_at_most: Mean GMACs of an image; alone, the most accurate such cascade is chosen.
+        cost_at_most: Mean cost of an image, in the unit of the costs; alone, the most accurate such cascade is chosen.
     """
 
     accuracy_at_least: float | None = None
@@ -38,19 +39,19 @@ class Bench:
 
     calibration: Predictions
     test: Predictions
-    gmacs: Mapping[str, float]
+    costs: Costs
 
     def on_calibration(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it was chosen on."""
-        return evaluate(self.calibration, self.gmacs, committee, thresholds)
+        return evaluate(self.calibration, self.costs, committee, thresholds)
 
     def on_test(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it is reported on."""
-        return evaluate(self.test, self.gmacs, committee, thresholds)
+        return evaluate(self.test, self.costs, committee, thresholds)
 
     def best_single(self) -> str:
         """Name the backbone that is most accurate on calibration; of equals the cheapest."""
-        names = sorted(self.calibration.names, key=lambda name: self.gmacs[name])
+        names = sorted(self.calibration.names, key=lambda name: self.costs[name])
         return max(names, key=lambda name: self.on_calibration(Committee.of([name])).correct)
 
 
@@ -65,11 +66,11 @@ def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
     Raises:
         GoalError: nothing reaches it; the message says what would be possible.
     """
-    affordable = [c for c in frontier if goal.cost_at_most is None or c.mean_gmacs <= goal.cost_at_most]
+    affordable = [c for c in frontier if goal.cost_at_most is None or c.mean_cost <= goal.cost_at_most]
     if not affordable:
         cheapest = frontier[0]
         raise GoalError(
-            f"no cascade costs at most {goal.cost_at_most} GMACs; the cheapest costs {cheapest.mean_gmacs:.4g} "
+            f"no cascade costs at most {goal.cost_at_most}; the cheapest costs {cheapest.mean_cost:.4g} "
             f"at an accuracy of {cheapest.correct / images:.2%}"
         )
     if goal.accuracy_at_least is None:
@@ -79,8 +80,8 @@ def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
         best = affordable[-1]
         raise GoalError(
             f"no cascade reaches an accuracy of {goal.accuracy_at_least:.2%}"
-            f"{'' if goal.cost_at_most is None else f' at {goal.cost_at_most} GMACs'}; the best reaches "
-            f"{best.correct / images:.2%} at {best.mean_gmacs:.4g} GMACs"
+            f"{'' if goal.cost_at_most is None else f' at a mean cost of {goal.cost_at_most}'}; the best reaches "
+            f"{best.correct / images:.2%} at a mean cost of {best.mean_cost:.4g}"
         )
     return accurate[0]
 
@@ -97,11 +98,12 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarante
                 model=name,
                 weight=weight,
                 threshold=threshold,
-                cost_gmacs=bench.gmacs[name],
+                cost=bench.costs[name],
                 max_batch_size=pool.backbone(name).max_batch_size,
             )
             for name, weight, threshold in zip(committee.stages, committee.weights, thresholds, strict=True)
         ),
+        cost_unit=bench.costs.unit,
         confidence=committee.confidence,
         operating_points=_operating_points(chosen, bench),
         evidence=_evidence(pool, chosen, bench, goal) | {"guarantee": guarantee},
@@ -110,7 +112,7 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarante
 
 def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoint]:
     """Move the chosen stages along their own frontier by thresholds alone."""
-    own = committee_frontier(bench.calibration, bench.gmacs, chosen.committee)
+    own = committee_frontier(bench.calibration, bench.costs, chosen.committee)
     floor = chosen.correct - FAST_LOSS * len(bench.calibration.class_ids)
     points = {
         "fast": next((c for c in own if c.correct >= floor), chosen),
@@ -130,6 +132,7 @@ def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> dict[s
     return {
         "goal": {name: value for name, value in vars(goal).items() if value is not None},
         **_splits(bench, chosen.committee, chosen.thresholds),
+        "costs": {"unit": bench.costs.unit, "source": bench.costs.source},
         "reference": {"backbone": reference, **_splits(bench, Committee.of([reference]), [])},
         "pool": pool.name,
         "pool_sha256": pool.sha256,

@@ -40,9 +40,14 @@ Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or `be
 Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share.")]
 Risk = Annotated[float | None, typer.Option(help="Certify: how likely the cascade may miss the tolerance.")]
 MeanCost = Annotated[
-    float | None, typer.Option("--mean-cost-at-most", "--cost-at-most", help="Mean GMACs of an image.")
+    float | None,
+    typer.Option("--mean-cost-at-most", "--cost-at-most", help="Mean cost of an image, in the costs' unit."),
 ]
-WorstCost = Annotated[float | None, typer.Option(help="GMACs of an image that runs every stage.")]
+WorstCost = Annotated[float | None, typer.Option(help="Cost of an image that runs every stage.")]
+CostsFile = Annotated[
+    Path | None,
+    typer.Option("--costs", help="JSON of unit (GMACs, ms), source and costs; by default MACs as counted."),
+]
 Stages = Annotated[int, typer.Option(min=1, max=MAX_STAGES, help="The most stages.")]
 MustInclude = Annotated[list[str] | None, typer.Option(help="A backbone that the cascade must have; may be repeated.")]
 AllOrders = Annotated[bool, typer.Option("--all-orders", help="Try every order, not only cheap to dear.")]
@@ -109,17 +114,18 @@ def search(
     must_include: MustInclude = None,
     confidence: Confidence = None,
     all_orders: AllOrders = False,
+    costs: CostsFile = None,
     build: Build = Path("build"),
     output: CascadeFile = DEFAULT_CASCADE,
 ) -> None:
     """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    bench = pipeline.read_bench(loaded, workspace)
+    bench = pipeline.read_bench(loaded, workspace, costs)
     space = Space(
         confidences=_known_confidences(confidence),
         max_stages=stages,
-        worst_gmacs=worst_cost_at_most,
+        worst_cost=worst_cost_at_most,
         must_include=tuple(must_include or ()),
         all_orders=all_orders,
     )
@@ -160,16 +166,19 @@ def measure(
         rounds = len(pipeline.measured_ways(loaded)) * ROUNDS
         task = progress.add_task("measuring", total=rounds)
         pipeline.measure_throughput(loaded, workspace, test, url, cascade, lambda: progress.advance(task))
+    console.print(f"milliseconds an image, for search --costs: {workspace.measured_costs}", soft_wrap=True)
 
 
 @app.command()
 @friendly
-def report(pool: PoolFile, build: Build = Path("build"), cascade: CascadeFile = DEFAULT_CASCADE) -> None:
+def report(
+    pool: PoolFile, costs: CostsFile = None, build: Build = Path("build"), cascade: CascadeFile = DEFAULT_CASCADE
+) -> None:
     """Print the table of single backbones, ensemble and cascade; save the accuracy-against-cost plot."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     chosen = read_cascade(cascade)
-    bench = pipeline.read_bench(loaded, workspace)
+    bench = pipeline.read_bench(loaded, workspace, costs)
     made = reports.Report.of(bench, chosen, pipeline.read_frontier(workspace))
     console.print(reports.table(made, chosen, pipeline.read_throughput(loaded, workspace, cascade)))
     picture = workspace.report / "frontier.png"
@@ -196,7 +205,7 @@ def _goal(accuracy_at_least: str | None, tolerance: float, mean_cost_at_most: fl
     if tolerance > 0 and accuracy_at_least is None and mean_cost_at_most is not None:
         raise GoalError("--tolerance says how far below --accuracy-at-least the cascade may be; give that too")
     if mean_cost_at_most is not None and not 0 < mean_cost_at_most < math.inf:
-        raise GoalError(f"--mean-cost-at-most is a number of GMACs above 0, not {mean_cost_at_most}")
+        raise GoalError(f"--mean-cost-at-most is a number above 0, not {mean_cost_at_most}")
     accuracy = _accuracy(accuracy_at_least, mean_cost_at_most, bench)
     return Goal(None if accuracy is None else accuracy - tolerance, mean_cost_at_most)
 

@@ -2,6 +2,7 @@
 
 ChoiceError
 ├── PredictionError    predictions are missing, half-written, or do not belong together
+├── CostError          a cost is missing, or is none
 └── GoalError          no cascade reaches the goal
 """
 
@@ -12,6 +13,10 @@ class ChoiceError(Exception):
 
 class PredictionError(ChoiceError):
     """Say what is wrong with collected predictions."""
+
+
+class CostError(ChoiceError):
+    """Say which cost is missing or impossible."""
 
 
 class GoalError(ChoiceError):

@@ -18,21 +18,21 @@ CONFIDENCE_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Hold what a cascade did on N labelled images; costs in GMACs.
+    """Hold what a cascade did on N labelled images; costs in the unit they were given in.
 
     Attributes:
         images: N.
         correct: How many were right.
         exit_rates: Share of images that left at each stage.
-        mean_gmacs: Σ cost(k)·P(reached k).
-        worst_gmacs: Σ cost(k).
+        mean_cost: Σ cost(k)·P(reached k).
+        worst_cost: Σ cost(k).
     """
 
     images: int
     correct: int
     exit_rates: tuple[float, ...]
-    mean_gmacs: float
-    worst_gmacs: float
+    mean_cost: float
+    worst_cost: float
 
     @property
     def accuracy(self) -> float:
@@ -51,30 +51,30 @@ class Evaluation:
             "accuracy": self.accuracy,
             "accuracy_interval_95": list(self.interval),
             "exit_rates": list(self.exit_rates),
-            "mean_gmacs": self.mean_gmacs,
-            "worst_gmacs": self.worst_gmacs,
+            "mean_cost": self.mean_cost,
+            "worst_cost": self.worst_cost,
         }
 
 
 def evaluate(
-    predictions: Predictions, gmacs: Mapping[str, float], committee: Committee, thresholds: Sequence[float]
+    predictions: Predictions, costs: Mapping[str, float], committee: Committee, thresholds: Sequence[float]
 ) -> Evaluation:
     """Replay a cascade on predictions; an ensemble is one whose thresholds are all infinite.
 
     Args:
         predictions: Of at least the committee's backbones.
-        gmacs: Cost of one image in each backbone.
+        costs: Cost of one image in each backbone.
         committee: The stages.
         thresholds: Of all stages but the last.
     """
     outcome = outcome_of(predictions, committee, thresholds)
-    costs = [gmacs[name] for name in committee.stages]
+    stage_costs = [costs[name] for name in committee.stages]
     return Evaluation(
         images=len(predictions.class_ids),
         correct=int((outcome.class_id == predictions.class_ids).sum()),
-        exit_rates=_exit_rates(outcome, len(costs)),
-        mean_gmacs=float(np.cumsum(costs)[outcome.exit_stage - 1].mean()),
-        worst_gmacs=float(sum(costs)),
+        exit_rates=_exit_rates(outcome, len(stage_costs)),
+        mean_cost=float(np.cumsum(stage_costs)[outcome.exit_stage - 1].mean()),
+        worst_cost=float(sum(stage_costs)),
     )
 
 

@@ -77,11 +77,11 @@ def choose_certified(
 def safest_first(frontier: Sequence[Candidate], reference: Candidate) -> list[Candidate]:
     """Return the cascades that are cheaper than the reference, the most accurate first, thinned by cost."""
     chosen: list[Candidate] = []
-    bound = reference.mean_gmacs
+    bound = reference.mean_cost
     for candidate in reversed(frontier):
-        if candidate.mean_gmacs < bound:
+        if candidate.mean_cost < bound:
             chosen.append(candidate)
-            bound = candidate.mean_gmacs * STEP
+            bound = candidate.mean_cost * STEP
     return chosen
 
 
@@ -104,10 +104,10 @@ def split(predictions: Predictions, share: float, seed: int) -> tuple[Prediction
     return predictions.rows(np.sort(order[:cut])), predictions.rows(np.sort(order[cut:]))
 
 
-def single(predictions: Predictions, gmacs: Mapping[str, float], name: str) -> Candidate:
+def single(predictions: Predictions, costs: Mapping[str, float], name: str) -> Candidate:
     """Return a backbone alone as a candidate, counted on some predictions."""
-    alone = Candidate(Committee.of([name]), (), 0, gmacs[name])
-    return Candidate(alone.committee, (), int(right_answers(predictions, alone).sum()), gmacs[name])
+    alone = Candidate(Committee.of([name]), (), 0, costs[name])
+    return Candidate(alone.committee, (), int(right_answers(predictions, alone).sum()), costs[name])
 
 
 def _refusal(candidates: Sequence[Candidate], reference_right: Flags, certifying: Predictions, promise: Promise) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 
 from build_cascade import throughput
 from build_cascade.choice import Bench
+from build_cascade.costs import MS, Costs
 from build_cascade.errors import ChoiceError
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
 from build_cascade.note import check_notes
@@ -33,6 +34,7 @@ FRONTIER = TypeAdapter(list[Candidate])
 SPEEDS = TypeAdapter(dict[str, float])
 MEASURED_IMAGES = 256
 UNKNOWN_SIZE = 224
+COUNTED = "multiply-accumulates of the exported graph, attention included"
 CALIBRATION_SHARE = 0.5  # of imported predictions, where the rest is the test images
 CHOOSING_SHARE = 0.5  # of the calibration images, where the rest certifies
 SPLIT_SEED = 0
@@ -74,28 +76,36 @@ def collect(missing: Sequence[Collection], split: str, url: str, tell: OnProgres
                 tell(title, done, total)
 
 
-def read_bench(pool: Pool, workspace: Workspace) -> Bench:
+def read_bench(pool: Pool, workspace: Workspace, costs_file: Path | None = None) -> Bench:
     """Read what cascades are judged by: predictions on both splits, and costs.
+
+    Args:
+        pool: Its backbones.
+        workspace: Where its predictions lie.
+        costs_file: Costs to use instead of the counted multiply-accumulates.
 
     Raises:
         PredictionError: predictions are missing or damaged.
         BuildError: a backbone has no up-to-date ONNX file, and so no cost.
+        CostError: the costs file is damaged, or lacks a backbone.
     """
     names = [backbone.name for backbone in pool.backbones]
+    given = None if costs_file is None else Costs.read(costs_file).only(names)
     if workspace.imported.is_dir():
         predictions, costs = read_set(workspace.imported, names)
-        return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), costs)
+        return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), given or costs)
     records = {name: ExportRecord.required(pool, pool.backbone(name), workspace) for name in names}
     for split_name in SPLITS:
         onnx = {name: record.onnx_sha256 for name, record in records.items()}
         check_notes(workspace.predictions(split_name), onnx, pool.labels)
     calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
-    return Bench(calibration, test, {name: record.gmacs for name, record in records.items()})
+    counted = Costs({name: record.gmacs for name, record in records.items()}, source=COUNTED)
+    return Bench(calibration, test, given or counted)
 
 
 def search_frontier(bench: Bench, workspace: Workspace, space: Space, tell: Tell) -> list[Candidate]:
     """Search on the calibration images and keep the frontier."""
-    found = search(bench.calibration, bench.gmacs, space, tell)
+    found = search(bench.calibration, bench.costs, space, tell)
     write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
     return found
 
@@ -104,7 +114,7 @@ def search_certified(bench: Bench, workspace: Workspace, space: Space, promise: 
     """Search on one half of the calibration images and certify on the other; keep the frontier."""
     choosing, certifying = split(bench.calibration, CHOOSING_SHARE, SPLIT_SEED)
     found = search_frontier(replace(bench, calibration=choosing), workspace, space, tell)
-    reference = single(choosing, bench.gmacs, replace(bench, calibration=choosing).best_single())
+    reference = single(choosing, bench.costs, replace(bench, calibration=choosing).best_single())
     return choose_certified(found, reference, certifying, promise)
 
 
@@ -120,7 +130,7 @@ def read_frontier(workspace: Workspace) -> list[Candidate]:
         raise ChoiceError(f"cannot read {workspace.frontier} ({error}); run build-cascade search") from error
 
 
-def import_set(name: str, predictions: SparsePredictions, gmacs: Mapping[str, float], build: Path) -> Path:
+def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: Path) -> Path:
     """Write imported predictions and a pool file for them; return the pool file.
 
     The pool file says nothing of canvas and input sizes that was not known: it serves the search and the report.
@@ -131,7 +141,7 @@ def import_set(name: str, predictions: SparsePredictions, gmacs: Mapping[str, fl
     backbones = [{"name": backbone, "architecture": backbone, **entry} for backbone in predictions.names]
     content = {"name": name, "canvas": UNKNOWN_SIZE, "labels": "labels.txt", "backbones": backbones}
     write_text_whole(folder / "labels.txt", labels)
-    write_set(folder / "imported", predictions, gmacs)
+    write_set(folder / "imported", predictions, costs)
     write_text_whole(folder / "pool.yaml", yaml.safe_dump(content, sort_keys=False))
     return folder / "pool.yaml"
 
@@ -155,6 +165,8 @@ def measure_throughput(
     speeds = throughput.measure(url, measured_ways(pool), canvases, tell)
     content = {"made_of": _measured_on(pool, workspace, cascade), "images_per_s": speeds}
     write_text_whole(workspace.throughput, json.dumps(content, indent=1))
+    names = [backbone.name for backbone in pool.backbones]
+    Costs({name: 1000 / speeds[name] for name in names}, MS, throughput.HOW).write(workspace.measured_costs)
     return speeds
 
 

@@ -23,7 +23,6 @@ from cascade_spec import Cascade
 CASCADE = "cascade"
 POINT = "operating point"
 ENSEMBLE = "ensemble of all"
-MMACS_PER_GMAC = 1000
 DOTS_PER_INCH = 150
 NEVER = float("inf")
 
@@ -39,10 +38,19 @@ class Row:
 
 @dataclass(frozen=True)
 class Report:
-    """Hold what is shown: single backbones, their ensemble, the cascade and its operating points, the frontier."""
+    """Hold what is shown of a pool and its cascade.
+
+    Attributes:
+        rows: Single backbones, their ensemble, the cascade and its operating points.
+        frontier: Of the search, on the test images.
+        factor: What a cost is multiplied by to be shown in `unit`.
+        unit: Of the shown costs.
+    """
 
     rows: tuple[Row, ...]
     frontier: tuple[Evaluation, ...]
+    factor: float
+    unit: str
 
     @classmethod
     def of(cls, bench: Bench, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
@@ -53,7 +61,7 @@ class Report:
                 f"cascade.json has the stage {foreign[0]!r}, which is not in this pool; "
                 "give the pool it was made of, or search again"
             )
-        by_cost = sorted(bench.test.names, key=lambda name: bench.gmacs[name])
+        by_cost = sorted(bench.test.names, key=lambda name: bench.costs[name])
         committee = Committee(
             tuple(stage.model for stage in cascade.stages), cascade.rule.weights, cascade.rule.confidence
         )
@@ -67,6 +75,7 @@ class Report:
         return cls(
             (*singles, ensemble, chosen, *points),
             tuple(bench.on_test(candidate.committee, candidate.thresholds) for candidate in frontier),
+            *bench.costs.shown(),
         )
 
 
@@ -75,15 +84,15 @@ def table(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -
     images = report.rows[0].evaluation.images
     title = f"{cascade.name}: {' → '.join(stage.model for stage in cascade.stages)} (on {images} test images)"
     result = Table(title=title)
-    for header in ("", "accuracy % (95 %)", "MMACs", "worst", "images/s", "exits %"):
+    for header in ("", "accuracy % (95 %)", report.unit, "worst", "images/s", "exits %"):
         result.add_column(header, no_wrap=True)
     for row in report.rows:
         seen = row.evaluation
         result.add_row(
             row.name,
             f"{seen.accuracy:.1%} ({seen.interval[0]:.1%}–{seen.interval[1]:.1%})".replace("%", ""),
-            f"{seen.mean_gmacs * MMACS_PER_GMAC:.3g}",
-            f"{seen.worst_gmacs * MMACS_PER_GMAC:.3g}",
+            f"{seen.mean_cost * report.factor:.3g}",
+            f"{seen.worst_cost * report.factor:.3g}",
             f"{images_per_s[row.name]:.0f}" if row.name in images_per_s else "",
             " / ".join(f"{rate:.0%}" for rate in seen.exit_rates).replace("%", "")
             if row.kind in {CASCADE, POINT}
@@ -98,10 +107,10 @@ def plot(report: Report, path: Path, title: str) -> None:
     with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
         figure = Figure(figsize=(7.5, 4.8), layout="constrained")
         axes = figure.subplots()
-        _draw_frontier(axes, report.frontier)
+        _draw_frontier(axes, report)
         for row in _distinct(report.rows):
-            _draw_row(axes, row)
-        axes.set(xscale="log", xlabel="mean cost of an image (million multiply-accumulates)", ylabel="accuracy (%)")
+            _draw_row(axes, row, report.factor)
+        axes.set(xscale="log", xlabel=f"mean cost of an image ({report.unit})", ylabel="accuracy (%)")
         axes.set_title(title, loc="left", fontsize=11)
         axes.grid(alpha=0.25, which="both")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -111,9 +120,9 @@ def plot(report: Report, path: Path, title: str) -> None:
     write_whole(path, lambda aside: figure.savefig(aside, dpi=DOTS_PER_INCH, format="png"))
 
 
-def _draw_frontier(axes: Axes, frontier: Sequence[Evaluation]) -> None:
-    cost = [seen.mean_gmacs * MMACS_PER_GMAC for seen in frontier]
-    accuracy = [seen.accuracy * 100 for seen in frontier]
+def _draw_frontier(axes: Axes, report: Report) -> None:
+    cost = [seen.mean_cost * report.factor for seen in report.frontier]
+    accuracy = [seen.accuracy * 100 for seen in report.frontier]
     axes.plot(
         cost,
         accuracy,
@@ -124,7 +133,7 @@ def _draw_frontier(axes: Axes, frontier: Sequence[Evaluation]) -> None:
     )
 
 
-def _draw_row(axes: Axes, row: Row) -> None:
+def _draw_row(axes: Axes, row: Row, factor: float) -> None:
     styles = {
         "single": ("o", "tab:blue", 45),
         "ensemble": ("s", "tab:green", 45),
@@ -133,7 +142,7 @@ def _draw_row(axes: Axes, row: Row) -> None:
     }
     marker, colour, size = styles[row.kind]
     seen = row.evaluation
-    x, y = seen.mean_gmacs * MMACS_PER_GMAC, seen.accuracy * 100
+    x, y = seen.mean_cost * factor, seen.accuracy * 100
     if row.kind in {"single", CASCADE}:
         below, above = ((seen.accuracy - seen.interval[0]) * 100, (seen.interval[1] - seen.accuracy) * 100)
         axes.errorbar(x, y, [[below], [above]], color=colour, alpha=0.35, linewidth=1)

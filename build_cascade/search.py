@@ -57,13 +57,13 @@ class Candidate:
         committee: Its stages.
         thresholds: Of all stages but the last; infinite where nobody exits.
         correct: Right answers.
-        mean_gmacs: Mean cost of an image.
+        mean_cost: Mean cost of an image.
     """
 
     committee: Committee
     thresholds: tuple[float, ...]
     correct: int
-    mean_gmacs: float
+    mean_cost: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Space:
         confidences: Keys of `gating.CONFIDENCES`, each tried.
         ratios: Each r tried, where stage k counts r^(k-1).
         max_stages: The most stages.
-        worst_gmacs: Most that an image may cost that runs every stage; None for no bound.
+        worst_cost: Most that an image may cost that runs every stage; None for no bound.
         must_include: Backbones that every cascade has.
         all_orders: Whether every order is tried, rather than ascending cost only.
         thresholds: How many are tried a stage, beside "nobody exits".
@@ -83,7 +83,7 @@ class Space:
     confidences: tuple[str, ...] = tuple(CONFIDENCES)
     ratios: tuple[float, ...] = WEIGHT_RATIOS
     max_stages: int = MAX_STAGES
-    worst_gmacs: float | None = None
+    worst_cost: float | None = None
     must_include: tuple[str, ...] = ()
     all_orders: bool = False
     thresholds: int = GRID_THRESHOLDS
@@ -103,17 +103,17 @@ class Space:
         if unknown:
             raise GoalError(f"no backbone {unknown[0]!r} to include; the pool has: {', '.join(names)}")
         included = frozenset(names.index(name) for name in self.must_include)
-        return Constraints(self.max_stages, self.worst_gmacs, included, self.all_orders)
+        return Constraints(self.max_stages, self.worst_cost, included, self.all_orders)
 
 
 def search(
-    predictions: Predictions, gmacs: Mapping[str, float], space: Space = Space(), tell: Tell = lambda done, total: None
+    predictions: Predictions, costs: Mapping[str, float], space: Space = Space(), tell: Tell = lambda done, total: None
 ) -> list[Candidate]:
     """Return the frontier: for each number of right answers that pays, the cascade of least mean cost.
 
     Args:
         predictions: Of the pool, on the images to choose on.
-        gmacs: Cost of one image in each backbone.
+        costs: Cost of one image in each backbone.
         space: Which cascades are looked at.
         tell: Told how many committees are done, and their total.
 
@@ -123,7 +123,7 @@ def search(
     Raises:
         GoalError: no committee is allowed, or the search would run for hours.
     """
-    problem = as_problem(predictions, gmacs)
+    problem = as_problem(predictions, costs)
     committees = _allowed(problem, space)
     total, points = len(committees) * len(space.settings), []
     for place, setting in enumerate(space.settings):
@@ -141,9 +141,9 @@ def search(
     return list(_candidates(problem, undominated(points), space.thresholds))
 
 
-def committee_frontier(predictions: Predictions, gmacs: Mapping[str, float], committee: Committee) -> list[Candidate]:
+def committee_frontier(predictions: Predictions, costs: Mapping[str, float], committee: Committee) -> list[Candidate]:
     """Return the frontier of one committee over its thresholds; all its stages are kept in each candidate."""
-    problem = as_problem(predictions.only(committee.stages), gmacs)
+    problem = as_problem(predictions.only(committee.stages), costs)
     setting = Setting(committee.weights, committee.confidence)
     everyone = [tuple(range(len(committee.stages)))]
     found: Frontier = exhaustive.search(problem, setting, committees=everyone, thresholds=GRID_THRESHOLDS)
@@ -157,10 +157,10 @@ def stage_statistics(predictions: Predictions, committee: Committee) -> list[Pre
     return prefix_statistics(problem, range(len(committee.stages)), Setting(committee.weights, committee.confidence))
 
 
-def as_problem(predictions: Predictions, gmacs: Mapping[str, float]) -> Problem:
+def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:
     """Return predictions and costs as the exhaustive search takes them."""
-    costs = np.array([gmacs[name] for name in predictions.names], np.float64)
-    return Problem(predictions.names, costs, predictions.source(), predictions.class_ids.astype(np.int32))
+    values = np.array([costs[name] for name in predictions.names], np.float64)
+    return Problem(predictions.names, values, predictions.source(), predictions.class_ids.astype(np.int32))
 
 
 def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
@@ -168,7 +168,7 @@ def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
     if not committees:
         raise GoalError(
             f"no committee of up to {space.max_stages} stages includes "
-            f"{', '.join(space.must_include) or 'any backbone'} at a worst cost of {space.worst_gmacs} GMACs; "
+            f"{', '.join(space.must_include) or 'any backbone'} at a worst cost of {space.worst_cost}; "
             f"the cheapest backbone costs {problem.costs.min():.4g}"
         )
     seconds = exhaustive.count_cells(committees, space.thresholds) * len(space.settings) / CELLS_A_SECOND

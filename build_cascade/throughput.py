@@ -14,6 +14,7 @@ CLIENTS = 4
 BATCH_IMAGES = 8
 ROUNDS = 3
 ROUND_S = 1.0
+HOW = f"served, {CLIENTS} clients, {BATCH_IMAGES} images a request, median of {ROUNDS} rounds"
 
 Ask = Callable[[Canvas], None]
 

@@ -12,6 +12,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from build_cascade.costs import Costs
 from build_cascade.errors import PredictionError
 from build_cascade.exhaustive.sources import TopKPredictions
 from build_cascade.predictions import Predictions, Probabilities, save_array
@@ -79,7 +80,7 @@ class SparsePredictions(Predictions):
         return self.probabilities.source()
 
 
-def read_npz_folder(folder: Path) -> tuple[SparsePredictions, dict[str, float]]:
+def read_npz_folder(folder: Path) -> tuple[SparsePredictions, Costs]:
     """Read `labels.npz` (labels), `models.json` (gmacs of each) and `MODEL.npz` (ids, probs) of each model.
 
     Raises:
@@ -94,10 +95,10 @@ def read_npz_folder(folder: Path) -> tuple[SparsePredictions, dict[str, float]]:
         raise PredictionError(
             f"{folder} needs models.json with gmacs, labels.npz and a MODEL.npz of ids and probs each ({error})"
         ) from error
-    return SparsePredictions(class_ids, TopK(pairs, _classes(class_ids, pairs))), gmacs
+    return SparsePredictions(class_ids, TopK(pairs, _classes(class_ids, pairs))), Costs(gmacs, source="models.json")
 
 
-def read_npy_pairs(folder: Path, labels: Path, costs: Path) -> tuple[SparsePredictions, dict[str, float]]:
+def read_npy_pairs(folder: Path, labels: Path, costs: Path) -> tuple[SparsePredictions, Costs]:
     """Read `MODEL_top5preds.npy` and `MODEL_top5probs.npy` of each model in `costs`.
 
     Args:
@@ -120,32 +121,31 @@ def read_npy_pairs(folder: Path, labels: Path, costs: Path) -> tuple[SparsePredi
         raise PredictionError(
             f"{folder} needs a pair MODEL_top5preds.npy, MODEL_top5probs.npy each ({error})"
         ) from error
-    return SparsePredictions(class_ids, TopK(pairs, _classes(class_ids, pairs))), gmacs
+    return SparsePredictions(class_ids, TopK(pairs, _classes(class_ids, pairs))), Costs(gmacs, source=costs.name)
 
 
-def write_set(folder: Path, predictions: SparsePredictions, gmacs: Mapping[str, float]) -> None:
+def write_set(folder: Path, predictions: SparsePredictions, costs: Costs) -> None:
     """Write an imported set: `class_ids.npy`, `costs.json`, and one `BACKBONE.npz` each."""
     for name, (ids, probabilities) in predictions.probabilities.pairs.items():
         write_whole(folder / f"{name}.npz", lambda aside, i=ids, p=probabilities: _save_pair(aside, i, p))  # type: ignore[misc]
-    content = {"classes": predictions.probabilities.classes, "gmacs": dict(gmacs)}
     write_whole(folder / "class_ids.npy", lambda aside: save_array(aside, predictions.class_ids))
-    write_text_whole(folder / "costs.json", json.dumps(content, indent=1))
+    write_text_whole(folder / "classes.json", json.dumps(predictions.probabilities.classes))
+    costs.write(folder / "costs.json")
 
 
-def read_set(folder: Path, names: Sequence[str]) -> tuple[SparsePredictions, dict[str, float]]:
+def read_set(folder: Path, names: Sequence[str]) -> tuple[SparsePredictions, Costs]:
     """Read an imported set.
 
     Raises:
         PredictionError: it is not whole.
     """
     try:
-        content = json.loads((folder / "costs.json").read_text())
+        classes = int(json.loads((folder / "classes.json").read_text()))
         class_ids = np.load(folder / "class_ids.npy")
         pairs = {name: _pair(np.load(folder / f"{name}.npz"), "ids", "probabilities") for name in names}
-        gmacs = {name: float(content["gmacs"][name]) for name in names}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PredictionError(f"{folder} is not whole ({error}); run build-cascade import-topk again") from error
-    return SparsePredictions(class_ids, TopK(pairs, content["classes"])), gmacs
+    return SparsePredictions(class_ids, TopK(pairs, classes)), Costs.read(folder / "costs.json").only(names)
 
 
 def _classes(class_ids: npt.NDArray[np.int64], pairs: Mapping[str, Pair]) -> int:

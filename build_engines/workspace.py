@@ -47,6 +47,11 @@ class Workspace:
         return self.folder / "throughput.json"
 
     @property
+    def measured_costs(self) -> Path:
+        """Name the measured milliseconds of an image in each backbone."""
+        return self.folder / "costs_ms.json"
+
+    @property
     def report(self) -> Path:
         """Name the folder of the report."""
         return self.folder / "report"

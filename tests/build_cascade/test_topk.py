@@ -29,7 +29,7 @@ def test_what_is_found_on_top_k_is_what_the_gate_replays_on_dense_predictions():
     predictions = sparse()
     for candidate in search(predictions, COSTS):
         seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
-        assert (seen.correct, seen.mean_gmacs) == (candidate.correct, pytest.approx(candidate.mean_gmacs))
+        assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))
         assert right_answers(predictions, candidate).sum() == seen.correct
 
 

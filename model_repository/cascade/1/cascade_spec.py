@@ -33,14 +33,14 @@ class Stage:
         version: Its Triton model version; -1 is the latest.
         weight: How much its prediction counts in the mean.
         threshold: The confidence from which an image exits here; "never" if none does; None for the last stage.
-        cost_gmacs: Of one image.
+        cost: Of one image, in the cascade's unit.
         max_batch_size: The most images that one call of it takes.
     """
 
     model: str
     weight: float = 1.0
     threshold: float | str | None = None
-    cost_gmacs: float = 0.0
+    cost: float = 0.0
     version: int = -1
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
 
@@ -50,7 +50,7 @@ class Stage:
         _check(_is_number(self.weight) and self.weight > 0, f"{where}: weight must be a positive number")
         if self.threshold is not None:
             _check_threshold(self.threshold, where)
-        _check(_is_number(self.cost_gmacs) and self.cost_gmacs >= 0, f"{where}: cost_gmacs must not be negative")
+        _check(_is_number(self.cost) and self.cost >= 0, f"{where}: cost must not be negative")
         _check(_is_whole(self.version), f"{where}: version must be a whole number, -1 for the latest")
         whole = _is_whole(self.max_batch_size) and self.max_batch_size >= 1
         _check(whole, f"{where}: max_batch_size must be a whole number from 1")
@@ -80,6 +80,7 @@ class Cascade:
         stages: One to four, in the order in which they run.
         combine: How predictions are combined; `mean`.
         confidence: `max_probability` or `margin`, of the combined prediction.
+        cost_unit: Of the stages' costs, such as GMACs or ms; not read by the server.
         operating_points: Other choices of thresholds, by name.
         max_batch_size: The most images that one request may hold.
         evidence: What the choice rests on; not read by the server.
@@ -91,6 +92,7 @@ class Cascade:
     stages: tuple[Stage, ...]
     combine: str = "mean"
     confidence: str = "max_probability"
+    cost_unit: str = "GMACs"
     operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
     evidence: Mapping[str, Any] = field(default_factory=dict)
