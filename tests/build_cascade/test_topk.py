@@ -5,13 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from build_cascade.costs import Costs
 from build_cascade.errors import PredictionError
 from build_cascade.evaluation import evaluate
 from build_cascade.guarantee import right_answers, split
 from build_cascade.search import Candidate, Committee, search
 from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
 
-COSTS = {"a": 1.0, "b": 3.0}
+COSTS = Costs({"a": 1.0, "b": 3.0})
 CLASSES, IMAGES = 9, 80
 
 
@@ -36,8 +37,8 @@ def test_what_is_found_on_top_k_is_what_the_gate_replays_on_dense_predictions():
 def test_an_imported_set_is_read_as_it_was_written(tmp_path):
     predictions = sparse()
     write_set(tmp_path, predictions, COSTS)
-    read, gmacs = read_set(tmp_path, ["a", "b"])
-    assert gmacs == COSTS
+    read, costs = read_set(tmp_path, ["a", "b"])
+    assert dict(costs) == dict(COSTS)
     np.testing.assert_array_equal(read.probabilities["b"], predictions.probabilities["b"])
     (tmp_path / "b.npz").write_bytes(b"cut short")
     with pytest.raises(PredictionError, match="import-topk again"):
@@ -52,11 +53,11 @@ def test_both_public_forms_are_read(tmp_path):
         np.savez(tmp_path / f"{name}.npz", ids=ids, probs=probabilities)
     np.save(tmp_path / "labels.npy", predictions.class_ids)
     np.savez(tmp_path / "labels.npz", labels=predictions.class_ids)
-    (tmp_path / "costs.json").write_text(json.dumps(COSTS))
+    (tmp_path / "costs.json").write_text(json.dumps(dict(COSTS)))
     (tmp_path / "models.json").write_text(json.dumps({name: {"gmacs": cost} for name, cost in COSTS.items()}))
-    from_pairs, gmacs = read_npy_pairs(tmp_path, tmp_path / "labels.npy", tmp_path / "costs.json")
+    from_pairs, costs = read_npy_pairs(tmp_path, tmp_path / "labels.npy", tmp_path / "costs.json")
     from_npz, _ = read_npz_folder(tmp_path)
-    assert gmacs == COSTS
+    assert dict(costs) == dict(COSTS)
     for read in (from_pairs, from_npz):
         np.testing.assert_array_equal(read.probabilities["a"], predictions.probabilities["a"])
     with pytest.raises(PredictionError, match=r"models\.json"):
