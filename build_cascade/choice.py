@@ -104,6 +104,7 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarante
             for name, weight, threshold in zip(committee.stages, committee.weights, thresholds, strict=True)
         ),
         cost_unit=bench.costs.unit,
+        combine=committee.combine,
         confidence=committee.confidence,
         operating_points=_operating_points(chosen, bench),
         evidence=_evidence(pool, chosen, bench, goal) | {"guarantee": guarantee},

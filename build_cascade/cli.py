@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,7 @@ from build_cascade import report as reports
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
 from build_cascade.guarantee import Promise
-from build_cascade.search import Committee, Space
+from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space
 from build_cascade.throughput import ROUNDS
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
@@ -26,7 +27,7 @@ from build_engines.image_folder import open_image_folder
 from build_engines.pool import load_pool
 from build_engines.workspace import Workspace
 from cascade_spec import MAX_STAGES, Cascade, SpecError, read_cascade
-from gating import CONFIDENCES
+from gating import COMBINES, CONFIDENCES
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -53,7 +54,11 @@ MustInclude = Annotated[list[str] | None, typer.Option(help="A backbone that the
 AllOrders = Annotated[bool, typer.Option("--all-orders", help="Try every order, not only cheap to dear.")]
 Confidence = Annotated[
     list[str] | None,
-    typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}; by default all are tried."),
+    typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}; the first two by default."),
+]
+Combine = Annotated[
+    list[str] | None,
+    typer.Option(help=f"How predictions are combined: {', '.join(COMBINES)}; the first by default. May be repeated."),
 ]
 CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder a class.")]
 TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder a class.")]
@@ -113,6 +118,7 @@ def search(
     stages: Stages = MAX_STAGES,
     must_include: MustInclude = None,
     confidence: Confidence = None,
+    combine: Combine = None,
     all_orders: AllOrders = False,
     costs: CostsFile = None,
     build: Build = Path("build"),
@@ -123,7 +129,8 @@ def search(
     workspace = Workspace.of(loaded, build)
     bench = pipeline.read_bench(loaded, workspace, costs)
     space = Space(
-        confidences=_known_confidences(confidence),
+        confidences=_known("confidence", confidence or DEFAULT_CONFIDENCES, CONFIDENCES),
+        combines=_known("combine", combine or COMBINES[:1], COMBINES),
         max_stages=stages,
         worst_cost=worst_cost_at_most,
         must_include=tuple(must_include or ()),
@@ -235,15 +242,15 @@ def _promise(tolerance: float, risk: float, goal: Goal, accuracy_at_least: str |
     return Promise(tolerance, risk)
 
 
-def _known_confidences(given: list[str] | None) -> tuple[str, ...]:
-    for confidence in given or ():
-        if confidence not in CONFIDENCES:
-            raise GoalError(f"unknown confidence {confidence!r}; known are {', '.join(CONFIDENCES)}")
-    return tuple(given or CONFIDENCES)
+def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
+    for value in given:
+        if value not in known:
+            raise GoalError(f"unknown {option} {value!r}; known are {', '.join(known)}")
+    return tuple(given)
 
 
 def _in_words(cascade: Cascade) -> str:
     stages = " → ".join(stage.model for stage in cascade.stages)
     thresholds = ", ".join(f"{threshold:.4f}" for threshold in cascade.thresholds)
     weights = ", ".join(f"{stage.weight:g}" for stage in cascade.stages)
-    return f"{stages}; {cascade.confidence} at {thresholds or 'no threshold'}; weights {weights}"
+    return f"{stages}; {cascade.combine}, {cascade.confidence} at {thresholds or 'no threshold'}; weights {weights}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from build_cascade.predictions import Predictions
 from build_cascade.search import Committee
-from gating import Outcome, Rule, replay
+from gating import Outcome, replay
 
 CONFIDENCE_LEVEL = 0.95
 
@@ -80,8 +80,7 @@ def evaluate(
 
 def outcome_of(predictions: Predictions, committee: Committee, thresholds: Sequence[float]) -> Outcome:
     """Replay a cascade on predictions by the served gate."""
-    rule = Rule(committee.weights, committee.confidence)
-    return replay(rule, thresholds, [predictions.probabilities[name] for name in committee.stages])
+    return replay(committee.rule, thresholds, [predictions.probabilities[name] for name in committee.stages])
 
 
 def wilson_interval(successes: int, trials: int, level: float = CONFIDENCE_LEVEL) -> tuple[float, float]:

@@ -63,7 +63,7 @@ class Report:
             )
         by_cost = sorted(bench.test.names, key=lambda name: bench.costs[name])
         committee = Committee(
-            tuple(stage.model for stage in cascade.stages), cascade.rule.weights, cascade.rule.confidence
+            tuple(stage.model for stage in cascade.stages), cascade.rule.weights, cascade.confidence, cascade.combine
         )
         singles = [Row(name, "single", bench.on_test(Committee.of([name]))) for name in by_cost]
         ensemble = Row(ENSEMBLE, "ensemble", bench.on_test(Committee.of(by_cost), [NEVER] * (len(by_cost) - 1)))

@@ -14,15 +14,16 @@ from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.frontier import Frontier, Point, grids_of, thresholds_of, undominated
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
-from build_cascade.exhaustive.setting import Setting, geometric_weights
+from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
 from cascade_spec import MAX_STAGES
-from gating import CONFIDENCES
+from gating import Rule
 
 GRID_THRESHOLDS = 50
 # Stage k's prediction counts r^(k-1) in the mean; 1 is the paper's rule, more lets the dear stages overrule the cheap.
 WEIGHT_RATIOS = (1.0, 1.25, 1.5)
+DEFAULT_CONFIDENCES = ("max_probability", "margin")
 CELLS_A_SECOND = 5e7  # on two cores, from benchmarks/results; only to say how long a search would take
 LONGEST_SEARCH_S = 3600.0
 
@@ -37,16 +38,28 @@ class Committee:
         stages: Backbone names, in order.
         weights: Of each stage in the mean.
         confidence: A key of `gating.CONFIDENCES`.
+        combine: One of `gating.COMBINES`.
     """
 
     stages: tuple[str, ...]
     weights: tuple[float, ...]
     confidence: str = "max_probability"
+    combine: str = "mean"
 
     @classmethod
     def of(cls, stages: Sequence[str], confidence: str = "max_probability", ratio: float = 1.0) -> Self:
         """Return a committee whose stage k counts ratio^(k-1)."""
         return cls(tuple(stages), geometric_weights(ratio, len(stages)), confidence)
+
+    @property
+    def setting(self) -> Setting:
+        """Return how it combines and gates."""
+        return Setting(self.weights, self.confidence, self.combine)
+
+    @property
+    def rule(self) -> Rule:
+        """Return how it combines and gates, as the served gate takes it."""
+        return Rule(self.weights, self.confidence, self.combine)
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,7 @@ class Space:
 
     Attributes:
         confidences: Keys of `gating.CONFIDENCES`, each tried.
+        combines: Of `gating.COMBINES`, each tried.
         ratios: Each r tried, where stage k counts r^(k-1).
         max_stages: The most stages.
         worst_cost: Most that an image may cost that runs every stage; None for no bound.
@@ -80,7 +94,8 @@ class Space:
         thresholds: How many are tried a stage, beside "nobody exits".
     """
 
-    confidences: tuple[str, ...] = tuple(CONFIDENCES)
+    confidences: tuple[str, ...] = DEFAULT_CONFIDENCES
+    combines: tuple[str, ...] = ("mean",)
     ratios: tuple[float, ...] = WEIGHT_RATIOS
     max_stages: int = MAX_STAGES
     worst_cost: float | None = None
@@ -90,7 +105,7 @@ class Space:
     settings: tuple[Setting, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        made = [Setting(geometric_weights(r, self.max_stages), c) for c in self.confidences for r in self.ratios]
+        made = settings_grid(self.ratios, self.confidences, self.combines, self.max_stages)
         object.__setattr__(self, "settings", tuple(made))
 
     def constraints(self, names: Sequence[str]) -> Constraints:
@@ -144,9 +159,8 @@ def search(
 def committee_frontier(predictions: Predictions, costs: Mapping[str, float], committee: Committee) -> list[Candidate]:
     """Return the frontier of one committee over its thresholds; all its stages are kept in each candidate."""
     problem = as_problem(predictions.only(committee.stages), costs)
-    setting = Setting(committee.weights, committee.confidence)
     everyone = [tuple(range(len(committee.stages)))]
-    found: Frontier = exhaustive.search(problem, setting, committees=everyone, thresholds=GRID_THRESHOLDS)
+    found: Frontier = exhaustive.search(problem, committee.setting, committees=everyone, thresholds=GRID_THRESHOLDS)
     return list(_candidates(problem, found.points(), GRID_THRESHOLDS))
 
 
@@ -154,7 +168,7 @@ def stage_statistics(predictions: Predictions, committee: Committee) -> list[Pre
     """Return what the mean after each stage says of every image; equal to the gate's numbers to the bit."""
     anything = dict.fromkeys(committee.stages, 1.0)  # costs say nothing here
     problem = as_problem(predictions.only(committee.stages), anything)
-    return prefix_statistics(problem, range(len(committee.stages)), Setting(committee.weights, committee.confidence))
+    return prefix_statistics(problem, range(len(committee.stages)), committee.setting)
 
 
 def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:
@@ -185,6 +199,7 @@ def _candidates(problem: Problem, points: Sequence[Point], thresholds: int) -> I
     grids = cache(lambda committee, setting: grids_of(problem, committee, setting, thresholds))
     for point in points:
         stages = tuple(problem.names[model] for model in point.committee)
-        committee = Committee(stages, point.setting.weights[: len(stages)], point.setting.confidence)
+        setting = point.setting
+        committee = Committee(stages, setting.weights[: len(stages)], setting.confidence, setting.combine)
         chosen = thresholds_of(point, grids(point.committee, point.setting))
         yield Candidate(committee, chosen, point.right, point.mean_cost)

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.exhaustive.compiled import compiled, parallel, prange
-from build_cascade.exhaustive.setting import EPSILON
+from gating import LOGARITHMS
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -83,17 +83,7 @@ def compact_topk(ids: Ints, probabilities: Floats, labels: Ints, rank: int, shar
 
 def logarithms(values: Floats) -> Floats:
     """Return log(max(p, EPSILON)) of float16-valued probabilities, by a table: equal inputs, equal bits."""
-    return np.asarray(_LOGARITHMS[values.astype(np.float16).view(np.uint16)])
-
-
-def _table() -> Floats:
-    positive = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
-    table = np.full(65536, np.log(EPSILON), np.float32)
-    table[: len(positive)] = np.log(np.maximum(positive, EPSILON)).astype(np.float32)
-    return table
-
-
-_LOGARITHMS = _table()
+    return np.asarray(LOGARITHMS[values.astype(np.float16).view(np.uint16)])
 
 
 def _offsets(counts: npt.NDArray[np.int64]) -> Offsets:

@@ -1,8 +1,8 @@
 """What each prefix of a committee answers and how sure it is, on every image.
 
-Equal to gating.py to the bit for the combination `mean` with the confidences `max_probability` and `margin`:
-the same float16 numbers, the same float32 sums in the order of the stages, the same division, the first
-largest class.
+Equal to gating.py to the bit: the same float16 numbers, the same float32 sums in the order of the stages, the same
+division, the first largest class. What needs logarithms or exponentials (`log_mean`, the entropy) is computed in
+float64 and rounded once in both, so that their libraries' last bits do not show.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import numpy.typing as npt
 from build_cascade.exhaustive.committees import Tree, build_tree
 from build_cascade.exhaustive.compact import CompactRows
 from build_cascade.exhaustive.compiled import compiled, parallel, prange
-from build_cascade.exhaustive.setting import COMBINES, CONFIDENCES, EPSILON, Setting
+from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem, RowBlocks
+from gating import COMBINES, CONFIDENCES, LOGARITHMS
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 
 _MEAN, _LOG_MEAN, _LAST = range(3)
-_MAX_PROBABILITY, _MARGIN, _ENTROPY = range(3)
+_, _MARGIN, _ENTROPY = range(3)
 _CACHE_BYTES = 2**19
 
 
@@ -120,8 +121,8 @@ def _score_block(
         rows.label_slots,
         (tree.models, tree.depths, tree.inner),
         (setting.factors(), setting.divisors()),
-        (COMBINES.index(setting.combine), CONFIDENCES.index(setting.confidence), classes),
-        np.float32(np.log(EPSILON)),
+        (COMBINES.index(setting.combine), list(CONFIDENCES).index(setting.confidence), classes),
+        LOGARITHMS[0],
         max(1, int(_CACHE_BYTES / row_bytes)),
         right[:, start:stop],
         confidence[:, start:stop],
@@ -154,14 +155,19 @@ def _score(
         last = min(rows, first + step)
         base = offsets[first]
         totals = np.empty((len(factors), offsets[last] - base), np.float32)
+        shares = np.empty(offsets[last] - base, np.float32)
         for node in range(len(models)):
             depth = depths[node]
             _add(totals, depth, values[models[node], base : offsets[last]], factors[depth], combine)
             missing = _missing(log_epsilon, factors, depth, combine)
             total, divisor = totals[depth], divisors[depth]
+            if combine == _LOG_MEAN:
+                total, divisor = shares, np.float32(1)
             for row in range(first, last):
                 span = (offsets[row] - base, offsets[row + 1] - base)
                 absent = (missing, classes - (span[1] - span[0]))
+                if combine == _LOG_MEAN:
+                    absent = (_normalise(totals[depth], span, divisors[depth], absent, shares), absent[1])
                 right[node, row], top, second = _judge(total, span, label_slots[row], divisor, absent)
                 if inner[node] >= 0:
                     confidence[inner[node], row] = _confidence(total, span, (top, second), divisor, absent, kinds)
@@ -232,6 +238,23 @@ def _first_slot(total: Floats, span: tuple[int, int], highest: np.float32, divis
 
 
 @compiled
+def _normalise(
+    total: Floats, span: tuple[int, int], divisor: np.float32, absent: tuple[np.float32, int], shares: Floats
+) -> np.float32:
+    """Write the normalised geometric mean of a row; return that of a class which no model names."""
+    highest = np.float64(absent[0] / divisor) if absent[1] > 0 else -np.inf
+    for slot in range(span[0], span[1]):
+        highest = max(highest, np.float64(total[slot] / divisor))
+    rest = np.exp(np.float64(absent[0] / divisor) - highest)
+    mass = absent[1] * rest
+    for slot in range(span[0], span[1]):
+        mass += np.exp(np.float64(total[slot] / divisor) - highest)
+    for slot in range(span[0], span[1]):
+        shares[slot] = np.float32(np.exp(np.float64(total[slot] / divisor) - highest) / mass)
+    return np.float32(rest / mass)
+
+
+@compiled
 def _confidence(
     total: Floats,
     span: tuple[int, int],
@@ -240,50 +263,26 @@ def _confidence(
     absent: tuple[np.float32, int],
     kinds: tuple[int, int, int],
 ) -> np.float32:
-    """Return the confidence of a row; `log_mean` and the entropy are summed in float64 and rounded once."""
-    combine, kind, classes = kinds
-    if combine == _LOG_MEAN:
-        return _log_confidence(total, span, best, divisor, absent, kinds)
+    """Return the confidence of a row."""
+    _, kind, classes = kinds
     if kind == _ENTROPY:
-        return _certainty(total, span, divisor, classes)
+        return _certainty(total, span, divisor, absent, classes)
     if kind == _MARGIN and classes > 1:
         return best[0] - best[1]
     return best[0]
 
 
 @compiled
-def _certainty(total: Floats, span: tuple[int, int], divisor: np.float32, classes: int) -> np.float32:
+def _certainty(
+    total: Floats, span: tuple[int, int], divisor: np.float32, absent: tuple[np.float32, int], classes: int
+) -> np.float32:
     """Return 1 - H/log(C) of the mean, its entropy H over the classes of positive probability."""
     if classes == 1:
         return np.float32(1)
-    entropy = 0.0
+    rest = np.float64(absent[0])
+    entropy = -absent[1] * rest * np.log(rest) if rest > 0 else 0.0
     for slot in range(span[0], span[1]):
         mean = np.float64(total[slot] / divisor)
         if mean > 0:
             entropy -= mean * np.log(mean)
-    return np.float32(1 - entropy / np.log(np.float64(classes)))
-
-
-@compiled
-def _log_confidence(
-    total: Floats,
-    span: tuple[int, int],
-    best: tuple[np.float32, np.float32],
-    divisor: np.float32,
-    absent: tuple[np.float32, int],
-    kinds: tuple[int, int, int],
-) -> np.float32:
-    """Return the confidence of the normalised geometric mean (exp of the mean logarithms over their sum)."""
-    highest = np.float64(best[0])
-    rest = np.float64(absent[0] / divisor) - highest
-    mass = absent[1] * np.exp(rest)
-    moment = mass * rest
-    for slot in range(span[0], span[1]):
-        gap = np.float64(total[slot] / divisor) - highest
-        mass += np.exp(gap)
-        moment += np.exp(gap) * gap
-    if kinds[1] == _MAX_PROBABILITY or kinds[2] == 1:
-        return np.float32(1 / mass)
-    if kinds[1] == _MARGIN:
-        return np.float32((1 - np.exp(np.float64(best[1]) - highest)) / mass)
-    return np.float32(1 - (np.log(mass) - moment / mass) / np.log(np.float64(kinds[2])))
+    return np.float32(max(0.0, 1 - entropy / np.log(np.float64(classes))))

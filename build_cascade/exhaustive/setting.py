@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-COMBINES = ("mean", "log_mean", "last")
-CONFIDENCES = ("max_probability", "margin", "entropy")
-EPSILON = 2.0**-24
-"""What a probability of zero counts as in `log_mean`: float16's smallest positive number."""
+from gating import COMBINES, CONFIDENCES
 
 _RANK = {"max_probability": 1, "margin": 2}
 _SLACK = 0.99  # far more than float32 rounding of a mean of four can take
@@ -24,9 +21,8 @@ class Setting:
 
     Attributes:
         weights: Of the stages, the first stage first; at least as many as there are stages.
-        confidence: One of `CONFIDENCES`.
-        combine: `mean` of the probabilities (the paper's rule), `log_mean` (their normalised geometric mean,
-            zeros counted as `EPSILON`) or `last` (the stage's own prediction, as in Streeter's cascades).
+        confidence: A key of `gating.CONFIDENCES`.
+        combine: One of `gating.COMBINES`.
 
     Raises:
         ValueError: If a name is unknown or a weight is not positive.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,9 @@ from build_cascade.errors import GoalError
 from build_cascade.evaluation import evaluate, wilson_interval
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import prefix_statistics
-from build_cascade.exhaustive.setting import Setting
 from build_cascade.predictions import PredictionError, Predictions
 from build_cascade.search import Committee, Space, as_problem, committee_frontier, search
+from gating import COMBINES, CONFIDENCES
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
 
@@ -33,11 +34,10 @@ def random_predictions(
 
 def brute_force(predictions, committee, count=50):
     problem = as_problem(predictions, COSTS)
-    setting = Setting(committee.weights, committee.confidence)
     models = [problem.names.index(name) for name in committee.stages]
     grids = [
         [*quantile_thresholds(prefix.confidence, count), np.inf]
-        for prefix in prefix_statistics(problem, models, setting)[:-1]
+        for prefix in prefix_statistics(problem, models, committee.setting)[:-1]
     ]
     for thresholds in itertools.product(*grids):
         seen = evaluate(predictions, COSTS, committee, [float(t) for t in thresholds])
@@ -59,11 +59,12 @@ def frontier_of(points):
     stages=st.permutations(["a", "b", "c"]),
     length=st.integers(1, 3),
     ratio=st.sampled_from([1.0, 1.5, 2.0]),
-    confidence=st.sampled_from(["max_probability", "margin"]),
+    confidence=st.sampled_from(sorted(CONFIDENCES)),
+    combine=st.sampled_from(COMBINES),
 )
-def test_one_committee_equals_brute_force(seed, stages, length, ratio, confidence):
+def test_one_committee_equals_brute_force(seed, stages, length, ratio, confidence, combine):
     predictions = random_predictions(seed)
-    committee = Committee.of(stages[:length], confidence, ratio)
+    committee = replace(Committee.of(stages[:length], confidence, ratio), combine=combine)
     found = committee_frontier(predictions, COSTS, committee)
     assert [(c.correct, c.mean_cost) for c in found] == frontier_of(brute_force(predictions, committee))
 
@@ -76,13 +77,13 @@ def test_the_whole_search_equals_brute_force(seed):
         for stages in itertools.permutations("abc", length):
             for ratio in (1.0, 2.0):
                 points += brute_force(predictions, Committee.of(stages, ratio=ratio))
-    found = search(predictions, COSTS, Space(("max_probability",), (1.0, 2.0), all_orders=True))
+    found = search(predictions, COSTS, Space(("max_probability",), ratios=(1.0, 2.0), all_orders=True))
     assert [(c.correct, c.mean_cost) for c in found] == frontier_of(points)
 
 
 def test_what_is_found_is_what_a_replay_gives():
     predictions = random_predictions(7, images=200)
-    for candidate in search(predictions, COSTS):
+    for candidate in search(predictions, COSTS, Space(tuple(CONFIDENCES), COMBINES)):
         seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
         assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))
 

@@ -45,7 +45,7 @@ def test_a_cascade_survives_being_written_and_read():
         (changed(operating_points={"fast": {"thresholds": [2]}}), "between 0 and 1"),
         (changed(confidence="luck"), "max_probability, margin"),
         (changed(confidence=["margin"]), "max_probability, margin"),
-        (changed(combine="product"), "combine must be 'mean'"),
+        (changed(combine="product"), "combine must be one of mean"),
         (changed(canvas="big"), "canvas must be"),
         (changed(labels=[]), "at least one class"),
         (changed(colour="red"), "unknown field colour"),

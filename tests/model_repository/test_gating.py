@@ -5,9 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gating import Rule, Walk, accumulate, margin, max_probability, mean_prediction, replay, stop_at
-
-CONFIDENCES = {"max_probability": max_probability, "margin": margin}
+from gating import COMBINES, CONFIDENCES, EPSILON, Rule, Walk, accumulate, margin, mean_prediction, replay, stop_at
 
 
 def predictions(count: int, classes: int, stages: int, seed: int) -> list[np.ndarray]:
@@ -34,7 +32,7 @@ def by_hand(rule: Rule, thresholds: list[float], rows: list[np.ndarray]) -> tupl
     seed=st.integers(0, 10_000),
     stages=st.integers(1, 4),
     classes=st.integers(2, 12),
-    confidence=st.sampled_from(sorted(CONFIDENCES)),
+    confidence=st.sampled_from(["max_probability", "margin"]),
     thresholds=st.lists(st.floats(0, 1), min_size=3, max_size=3),
     weights=st.lists(st.sampled_from([0.5, 1.0, 1.5, 3.0]), min_size=4, max_size=4),
     on_the_threshold=st.booleans(),
@@ -50,9 +48,42 @@ def test_replay_is_the_rule_image_by_image(seed, stages, classes, confidence, th
     assert list(zip(outcome.class_id, outcome.exit_stage, strict=True)) == expected
 
 
-@given(seed=st.integers(0, 10_000), cut=st.integers(1, 29), confidence=st.sampled_from(sorted(CONFIDENCES)))
-def test_batching_never_changes_an_answer(seed, cut, confidence):
-    rule, thresholds = Rule((1.0, 2.0, 1.5), confidence), (0.7, 0.5)
+def combined_by_hand(rows: list[np.ndarray], weights: tuple[float, ...], combine: str) -> np.ndarray:
+    exact = [row.astype(np.float16).astype(np.float64) for row in rows]
+    if combine == "last":
+        return exact[-1]
+    if combine == "mean":
+        return np.average(exact, axis=0, weights=weights[: len(rows)])
+    product = np.prod([np.maximum(p, EPSILON) ** w for p, w in zip(exact, weights, strict=False)], axis=0)
+    root = product ** (1 / sum(weights[: len(rows)]))
+    return root / root.sum(axis=1, keepdims=True)
+
+
+@given(seed=st.integers(0, 10_000), combine=st.sampled_from(COMBINES), confidence=st.sampled_from(sorted(CONFIDENCES)))
+def test_every_combination_is_what_its_name_says(seed, combine, confidence):
+    rule = Rule((1.0, 2.0, 0.5), confidence, combine)
+    rows = predictions(10, 5, 3, seed)
+    outcome = replay(rule, [2.0, 2.0], rows)
+    for stage in range(1, 4):
+        mean = combined_by_hand(rows[:stage], rule.weights, combine)
+        top_two = np.sort(mean, axis=1)[:, -2:]
+        expected = {
+            "max_probability": top_two[:, 1],
+            "margin": top_two[:, 1] - top_two[:, 0],
+            "entropy": 1 + (mean * np.log(np.maximum(mean, 1e-30))).sum(axis=1) / np.log(5),
+        }[confidence]
+        np.testing.assert_allclose(outcome.stage_confidence[:, stage - 1], expected, atol=2e-6)
+    np.testing.assert_allclose(outcome.probabilities, mean, atol=2e-6)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    cut=st.integers(1, 29),
+    confidence=st.sampled_from(sorted(CONFIDENCES)),
+    combine=st.sampled_from(COMBINES),
+)
+def test_batching_never_changes_an_answer(seed, cut, confidence, combine):
+    rule, thresholds = Rule((1.0, 2.0, 1.5), confidence, combine), (0.7, 0.5)
     whole = predictions(30, 6, 3, seed)
     together = replay(rule, thresholds, whole)
     parts = [replay(rule, thresholds, [p[part] for p in whole]) for part in (slice(cut), slice(cut, None))]

@@ -74,7 +74,7 @@ def replayed(
     setting: Setting,
     thresholds: Sequence[float],
 ) -> gating.Outcome:
-    rule = gating.Rule(setting.weights[: len(committee)], setting.confidence)
+    rule = gating.Rule(setting.weights[: len(committee)], setting.confidence, setting.combine)
     with np.errstate(all="raise"):
         return gating.replay(rule, thresholds, [dense[model] for model in committee])
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gating import CONFIDENCES, Rule
+from gating import COMBINES, CONFIDENCES, Rule
 
 MAX_STAGES = 4
 NEVER = "never"
@@ -78,8 +78,8 @@ class Cascade:
         canvas: Side S of the canvas, in pixels.
         labels: C names, in the order of the probabilities.
         stages: One to four, in the order in which they run.
-        combine: How predictions are combined; `mean`.
-        confidence: `max_probability` or `margin`, of the combined prediction.
+        combine: How predictions are combined, one of `gating.COMBINES`; `last` has no use for weights.
+        confidence: Of the combined prediction, a key of `gating.CONFIDENCES`.
         cost_unit: Of the stages' costs, such as GMACs or ms; not read by the server.
         operating_points: Other choices of thresholds, by name.
         max_batch_size: The most images that one request may hold.
@@ -105,7 +105,8 @@ class Cascade:
             1 <= len(self.stages) <= MAX_STAGES,
             f"a cascade has 1 to {MAX_STAGES} stages, not {len(self.stages)}",
         )
-        _check(self.combine == "mean", f"combine must be 'mean', not {self.combine!r}")
+        combines = ", ".join(COMBINES)
+        _check(str(self.combine) in COMBINES, f"combine must be one of {combines}, not {self.combine!r}")
         known = ", ".join(CONFIDENCES)
         _check(str(self.confidence) in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
         self._check_thresholds()
@@ -133,7 +134,7 @@ class Cascade:
     @property
     def rule(self) -> Rule:
         """Return the gating rule of this cascade."""
-        return Rule(tuple(stage.weight for stage in self.stages), self.confidence)
+        return Rule(tuple(stage.weight for stage in self.stages), self.confidence, self.combine)
 
     @property
     def thresholds(self) -> tuple[float, ...]:

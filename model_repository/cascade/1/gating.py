@@ -35,7 +35,38 @@ def margin(mean: Floats) -> Floats:
     return np.asarray(top_two[:, 1] - top_two[:, 0])
 
 
-CONFIDENCES: dict[str, Callable[[Floats], Floats]] = {"max_probability": max_probability, "margin": margin}
+def certainty(mean: Floats) -> Floats:
+    """Return 1 - H/log(C) of each row, H its entropy, [N, C] to [N]; summed in float64 and rounded once."""
+    classes = mean.shape[1]
+    if classes == 1:
+        return np.ones(len(mean), np.float32)
+    exact = mean.astype(np.float64)
+    entropy = -(exact * np.log(np.where(exact > 0, exact, 1))).sum(axis=1)
+    return np.asarray(np.maximum(1 - entropy / np.log(classes), 0), np.float32)
+
+
+CONFIDENCES: dict[str, Callable[[Floats], Floats]] = {
+    "max_probability": max_probability,
+    "margin": margin,
+    "entropy": certainty,
+}
+
+# mean: of the probabilities, the paper's rule; log_mean: their normalised geometric mean, the mean of logarithms;
+# last: the stage's own prediction, as in Streeter's cascades.
+COMBINES = ("mean", "log_mean", "last")
+
+EPSILON = 2.0**-24  # what a probability of zero counts as in log_mean: float16's smallest positive number
+
+
+def _logarithms() -> Floats:
+    """Return log(max(p, EPSILON)) FP32 [65536] by the bits of a float16 p: equal inputs, equal bits everywhere."""
+    positive = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
+    table = np.full(65536, np.log(EPSILON), np.float32)
+    table[: len(positive)] = np.log(np.maximum(positive, EPSILON))
+    return table
+
+
+LOGARITHMS = _logarithms()
 
 
 @dataclass(frozen=True)
@@ -45,10 +76,12 @@ class Rule:
     Attributes:
         weights: How much each of the K stages counts in the mean.
         confidence: A key of `CONFIDENCES`.
+        combine: One of `COMBINES`.
     """
 
     weights: tuple[float, ...]
     confidence: str = "max_probability"
+    combine: str = "mean"
 
 
 @dataclass(frozen=True)
@@ -77,15 +110,26 @@ def stop_at(thresholds: Sequence[float], last_stage: int) -> Floats:
     return row
 
 
-def accumulate(total: Floats | None, predictions: Predictions, weight: float) -> Floats:
+def accumulate(total: Floats | None, predictions: Predictions, weight: float, combine: str = "mean") -> Floats:
     """Add a stage's predictions [N, C] to the weighted sum of the stages before it, None at stage 1."""
-    weighted = predictions.astype(np.float16).astype(np.float32) * np.float32(weight)
+    rounded = predictions.astype(np.float16)
+    if combine == "last":
+        return rounded.astype(np.float32)
+    counted = LOGARITHMS[rounded.view(np.uint16)] if combine == "log_mean" else rounded.astype(np.float32)
+    weighted = counted * np.float32(weight)
     return weighted if total is None else total + weighted
 
 
-def mean_prediction(total: Floats, weights: Sequence[float]) -> Floats:
-    """Divide the weighted sum [N, C] by the weights of the stages in it."""
-    return total / np.float32(sum(weights))
+def mean_prediction(total: Floats, weights: Sequence[float], combine: str = "mean") -> Floats:
+    """Return the prediction [N, C] that the weighted sum of some stages stands for."""
+    if combine == "last":
+        return total
+    mean = total / np.float32(sum(weights))
+    if combine == "mean":
+        return mean
+    exact = mean.astype(np.float64)
+    shares = np.exp(exact - exact.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
 class Walk:
@@ -109,11 +153,11 @@ class Walk:
 
     def advance(self, predictions: Predictions) -> None:
         """Take the next stage's predictions [len(open_rows), C]; images that are confident enough exit."""
-        weights = self._rule.weights
-        self._total = accumulate(self._total, predictions, weights[self._stage])
+        rule = self._rule
+        self._total = accumulate(self._total, predictions, rule.weights[self._stage], rule.combine)
         self._stage += 1
-        mean = mean_prediction(self._total, weights[: self._stage])
-        confidence = CONFIDENCES[self._rule.confidence](mean)
+        mean = mean_prediction(self._total, rule.weights[: self._stage], rule.combine)
+        confidence = CONFIDENCES[rule.confidence](mean)
         exits = confidence >= self._thresholds[self.open_rows, self._stage - 1]
         self._stage_confidence[self.open_rows, self._stage - 1] = confidence
         self._answer(self.open_rows[exits], mean[exits])

@@ -11,87 +11,33 @@ from random_problems import dense_rows, make_pool, pools, to_topk
 import gating
 from build_cascade.exhaustive.compact import logarithms
 from build_cascade.exhaustive.scoring import prefix_statistics
-from build_cascade.exhaustive.setting import EPSILON, Setting, geometric_weights, settings_grid
+from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import DensePredictions, Problem, RowBlocks, TopKPredictions
+from gating import EPSILON
 
 slow = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4).map(tuple)
 
 
-def means(dense, committee, weights):
+def means(dense, committee, weights, combine="mean"):
     total = None
     for stage, model in enumerate(committee):
-        total = gating.accumulate(total, dense[model], weights[stage])
-        yield gating.mean_prediction(total, weights[: stage + 1])
-
-
-def entropy(mean):
-    """The proposal for gating.py."""
-    if mean.shape[1] == 1:
-        return np.ones(len(mean), np.float32)
-    terms = mean.astype(np.float64)
-    logs = np.log(terms, where=terms > 0, out=np.zeros_like(terms))
-    return (1 + (terms * logs).sum(axis=1) / np.log(mean.shape[1])).astype(np.float32)
-
-
-def geometric_mean(dense, committee, weights):
-    total = None
-    for stage, model in enumerate(committee):
-        logs = logarithms(dense[model].astype(np.float32)) * np.float32(weights[stage])
-        total = logs if total is None else total + logs
-        scores = gating.mean_prediction(total, weights[: stage + 1])
-        odds = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
-        yield scores, (odds / odds.sum(axis=1, keepdims=True)).astype(np.float64)
+        total = gating.accumulate(total, dense[model], weights[stage], combine)
+        yield gating.mean_prediction(total, weights[: stage + 1], combine)
 
 
 @slow
-@given(pools(), WEIGHTS, st.sampled_from(["max_probability", "margin"]), st.randoms())
-def test_prefixes_equal_gating_to_the_bit(drawn, weights, confidence, random):
+@given(pools(), WEIGHTS, st.sampled_from(sorted(gating.CONFIDENCES)), st.sampled_from(gating.COMBINES), st.randoms())
+def test_prefixes_equal_gating_to_the_bit(drawn, weights, confidence, combine, random):
     pool, dense = drawn
     committee = list(range(pool.predictions.models))
     random.shuffle(committee)
-    found = prefix_statistics(pool, committee, Setting(weights, confidence))
-    for stage, mean in zip(found, means(dense, committee, weights), strict=True):
+    found = prefix_statistics(pool, committee, Setting(weights, confidence, combine))
+    for stage, mean in zip(found, means(dense, committee, weights, combine), strict=True):
         np.testing.assert_array_equal(stage.predicted, mean.argmax(axis=1))
         np.testing.assert_array_equal(stage.right, mean.argmax(axis=1) == pool.labels)
         np.testing.assert_array_equal(stage.confidence, gating.CONFIDENCES[confidence](mean))
         assert stage.confidence.dtype == np.float32
-
-
-@slow
-@given(pools(), WEIGHTS)
-def test_entropy_is_within_a_rounding(drawn, weights):
-    pool, dense = drawn
-    committee = range(pool.predictions.models)
-    found = prefix_statistics(pool, committee, Setting(weights, "entropy"))
-    for stage, mean in zip(found, means(dense, committee, weights), strict=True):
-        np.testing.assert_array_equal(stage.predicted, mean.argmax(axis=1))
-        np.testing.assert_allclose(stage.confidence, entropy(mean), rtol=2e-7, atol=1e-15 * pool.predictions.classes)
-
-
-@slow
-@given(pools(), WEIGHTS, st.sampled_from(["max_probability", "margin", "entropy"]))
-def test_log_mean_is_the_normalised_geometric_mean(drawn, weights, confidence):
-    pool, dense = drawn
-    committee = range(pool.predictions.models)
-    found = prefix_statistics(pool, committee, Setting(weights, confidence, "log_mean"))
-    expected = {**gating.CONFIDENCES, "entropy": entropy}[confidence]
-    for stage, (scores, mean) in zip(found, geometric_mean(dense, committee, weights), strict=True):
-        np.testing.assert_array_equal(stage.predicted, scores.argmax(axis=1))
-        np.testing.assert_array_equal(stage.right, scores.argmax(axis=1) == pool.labels)
-        np.testing.assert_allclose(stage.confidence, expected(mean), rtol=1e-6, atol=1e-7)
-
-
-@slow
-@given(pools(), WEIGHTS)
-def test_last_is_the_model_alone(drawn, weights):
-    pool, dense = drawn
-    committee = range(pool.predictions.models)
-    for confidence in ("max_probability", "margin"):
-        for model, stage in enumerate(prefix_statistics(pool, committee, Setting(weights, confidence, "last"))):
-            alone = gating.replay(gating.Rule((1.0,), confidence), [], [dense[model]])
-            np.testing.assert_array_equal(stage.predicted, alone.class_id)
-            np.testing.assert_array_equal(stage.confidence, alone.confidence)
 
 
 def test_blocks_of_rows_do_not_change_anything(monkeypatch):

@@ -13,13 +13,13 @@ from build_cascade.exhaustive.grid import between, lay_grid, quantile_thresholds
 from build_cascade.exhaustive.search import committee_frontier, count_cells, search
 from build_cascade.exhaustive.setting import Setting, geometric_weights
 
-CONFIDENCES = st.sampled_from(["max_probability", "margin"])
+CONFIDENCES = st.sampled_from(sorted(gating.CONFIDENCES))
 RATIOS = st.sampled_from([1.0, 1.25, 1.5, 3.0, 0.7])
 slow = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @slow
-@given(pools(), CONFIDENCES, RATIOS, st.sampled_from([1, 2, 3]), st.booleans(), st.sampled_from(["mean", "last"]))
+@given(pools(), CONFIDENCES, RATIOS, st.sampled_from([1, 2, 3]), st.booleans(), st.sampled_from(gating.COMBINES))
 def test_search_equals_brute_force_over_every_cell(drawn, confidence, ratio, count, all_orders, combine):
     pool, dense = drawn
     setting = Setting(geometric_weights(ratio, 4), confidence, combine)
