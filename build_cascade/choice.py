@@ -77,17 +77,28 @@ def choose(frontier: Sequence[Candidate], images: int, goal: Goal) -> Candidate:
         return affordable[-1]
     accurate = [c for c in affordable if c.correct / images >= goal.accuracy_at_least]
     if not accurate:
-        best = affordable[-1]
-        raise GoalError(
-            f"no cascade reaches an accuracy of {goal.accuracy_at_least:.2%}"
-            f"{'' if goal.cost_at_most is None else f' at a mean cost of {goal.cost_at_most}'}; the best reaches "
-            f"{best.correct / images:.2%} at a mean cost of {best.mean_cost:.4g}"
-        )
+        raise GoalError(_out_of_reach(goal, frontier, affordable[-1], images))
     return accurate[0]
 
 
-def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarantee: str = NO_GUARANTEE) -> Cascade:
-    """Return the chosen cascade as cascade.json holds it."""
+def _out_of_reach(goal: Goal, frontier: Sequence[Candidate], best: Candidate, images: int) -> str:
+    """Say which bound is in the way, and what would be possible."""
+    floor = goal.accuracy_at_least or 0.0
+    bound = "" if goal.cost_at_most is None else f" at a mean cost of {goal.cost_at_most}"
+    reached = f"the best reaches {best.correct / images:.2%} at a mean cost of {best.mean_cost:.4g}"
+    dearer = next((c for c in frontier if c.correct / images >= floor), None)
+    if dearer is not None:
+        return (
+            f"no cascade reaches an accuracy of {floor:.2%}{bound}; {reached}; {floor:.2%} costs {dearer.mean_cost:.4g}"
+        )
+    return (
+        f"no cascade reaches an accuracy of {floor:.2%}{bound}, nor would a higher mean cost help; {reached} (among "
+        "the cascades allowed: --stages, --worst-cost-at-most, --must-include and --confidence bound them)"
+    )
+
+
+def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarantee: str, reference: str) -> Cascade:
+    """Return the chosen cascade as cascade.json holds it, with the backbone that it is compared with."""
     committee, thresholds = chosen.committee, [*map(as_written, chosen.thresholds), None]
     return Cascade(
         name=pool.name,
@@ -107,7 +118,7 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarante
         combine=committee.combine,
         confidence=committee.confidence,
         operating_points=_operating_points(chosen, bench),
-        evidence=_evidence(pool, chosen, bench, goal) | {"guarantee": guarantee},
+        evidence=_evidence(pool, chosen, bench, goal, reference) | {"guarantee": guarantee},
     )
 
 
@@ -128,8 +139,7 @@ def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoi
     }
 
 
-def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal) -> dict[str, Any]:
-    reference = bench.best_single()
+def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, reference: str) -> dict[str, Any]:
     return {
         "goal": {name: value for name, value in vars(goal).items() if value is not None},
         **_splits(bench, chosen.committee, chosen.thresholds),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +13,10 @@ from rich.progress import Progress, TaskID
 
 from build_cascade import pipeline
 from build_cascade import report as reports
-from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
+from build_cascade.choice import NO_GUARANTEE, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
-from build_cascade.guarantee import Promise
-from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space
+from build_cascade.goals import BEST, goal_of, promise_of, reference_of
+from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
 from build_cascade.throughput import ROUNDS
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
@@ -33,13 +32,22 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console()
 friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
 
+DEFAULT_URL = "127.0.0.1:8001"
+DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")
+
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 Build = Annotated[Path, typer.Option(help="Where built files go.")]
 Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
-CascadeFile = Annotated[Path, typer.Option(help="The cascade.json to write or read.")]
-Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or `best`: the best single backbone's.")]
+CascadeFile = Annotated[
+    Path | None, typer.Option(help="The cascade.json; by default the served one, or beside imported predictions.")
+]
+Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or a backbone's name, or `best`.")]
 Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share.")]
 Risk = Annotated[float | None, typer.Option(help="Certify: how likely the cascade may miss the tolerance.")]
+Guarantee = Annotated[
+    str | None,
+    typer.Option(help="With --risk: `accuracy` (default), or `consistency` with its answers."),
+]
 MeanCost = Annotated[
     float | None,
     typer.Option("--mean-cost-at-most", "--cost-at-most", help="Mean cost of an image, in the costs' unit."),
@@ -49,6 +57,8 @@ CostsFile = Annotated[
     Path | None,
     typer.Option("--costs", help="JSON of unit (GMACs, ms), source and costs; by default MACs as counted."),
 ]
+Reference = Annotated[str, typer.Option(help="The backbone to be compared with; `best` is the best single one.")]
+Alpha = Annotated[float, typer.Option(help="Every stage is this many times as accurate as it, where it answers.")]
 Stages = Annotated[int, typer.Option(min=1, max=MAX_STAGES, help="The most stages.")]
 MustInclude = Annotated[list[str] | None, typer.Option(help="A backbone that the cascade must have; may be repeated.")]
 AllOrders = Annotated[bool, typer.Option("--all-orders", help="Try every order, not only cheap to dear.")]
@@ -62,10 +72,6 @@ Combine = Annotated[
 ]
 CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder a class.")]
 TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder a class.")]
-
-DEFAULT_URL = "127.0.0.1:8001"
-DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")
-BEST = "best"
 
 
 @app.command()
@@ -113,6 +119,7 @@ def search(
     accuracy_at_least: Accuracy = None,
     tolerance: Tolerance = 0.0,
     risk: Risk = None,
+    guarantee: Guarantee = None,
     mean_cost_at_most: MeanCost = None,
     worst_cost_at_most: WorstCost = None,
     stages: Stages = MAX_STAGES,
@@ -122,7 +129,7 @@ def search(
     all_orders: AllOrders = False,
     costs: CostsFile = None,
     build: Build = Path("build"),
-    output: CascadeFile = DEFAULT_CASCADE,
+    output: CascadeFile = None,
 ) -> None:
     """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
     loaded = load_pool(pool)
@@ -136,22 +143,45 @@ def search(
         must_include=tuple(must_include or ()),
         all_orders=all_orders,
     )
-    goal = _goal(accuracy_at_least, tolerance, mean_cost_at_most, bench)
-    guarantee = NO_GUARANTEE
+    promise = promise_of(tolerance, risk, guarantee, accuracy_at_least, mean_cost_at_most)
+    goal = goal_of(accuracy_at_least, tolerance, mean_cost_at_most, bench)
+    reference, statement = reference_of(accuracy_at_least, bench), NO_GUARANTEE
     with progress_bar(console) as progress:
-        tell = functools.partial(_Bars(progress).tell, "searching")
-        if risk is None:
+        bars = _Bars(progress)
+        tell = functools.partial(bars.tell, "searching")
+        if promise is None:
             found = pipeline.search_frontier(bench, workspace, space, tell)
             chosen = choose(found, len(bench.calibration.class_ids), goal)
         else:
-            certified = pipeline.search_certified(
-                bench, workspace, space, _promise(tolerance, risk, goal, accuracy_at_least), tell
-            )
-            chosen, guarantee = certified.candidate, certified.statement
-    cascade = write_down(loaded, chosen, bench, goal, guarantee)
-    write_text_whole(output, cascade.to_json())
-    console.print(f"{output}: {_in_words(cascade)}", soft_wrap=True)
-    console.print(f"guarantee: {guarantee}", soft_wrap=True)
+            certified = pipeline.search_certified(bench, workspace, space, promise, reference, tell)
+            chosen, statement = certified.candidate, certified.statement
+    if bars.unfinished:
+        console.print(f"interrupted: the best of {bars.unfinished}", style="yellow")
+    _write(_cascade_file(output, workspace), write_down(loaded, chosen, bench, goal, statement, reference))
+
+
+@app.command()
+@friendly
+def greedy(
+    pool: PoolFile,
+    reference: Reference = BEST,
+    alpha: Alpha = 1.0,
+    stages: Stages = MAX_STAGES,
+    confidence: Annotated[str, typer.Option(help="What is compared with the thresholds.")] = "max_probability",
+    costs: CostsFile = None,
+    build: Build = Path("build"),
+    output: CascadeFile = None,
+) -> None:
+    """Build a cascade stage by stage, for pools too large to search: Streeter's greedy, without averaging."""
+    loaded = load_pool(pool)
+    workspace = Workspace.of(loaded, build)
+    bench = pipeline.read_bench(loaded, workspace, costs)
+    _known("confidence", [confidence], CONFIDENCES)
+    compared = reference_of(reference, bench)
+    chosen = greedy_candidate(bench.calibration, bench.costs, compared, alpha, confidence, stages)
+    accuracy = alpha * bench.on_calibration(Committee.of([compared])).accuracy
+    cascade = write_down(loaded, chosen, bench, Goal(accuracy), NO_GUARANTEE, compared)
+    _write(_cascade_file(output, workspace), cascade)
 
 
 @app.command()
@@ -161,33 +191,33 @@ def measure(
     test: TestFolder,
     url: Url = DEFAULT_URL,
     build: Build = Path("build"),
-    cascade: CascadeFile = DEFAULT_CASCADE,
+    cascade: CascadeFile = None,
 ) -> None:
     """Measure images a second of each served backbone, all of them, and the cascade."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    if pipeline.read_throughput(loaded, workspace, cascade):
+    file = _cascade_file(cascade, workspace)
+    if pipeline.read_throughput(loaded, workspace, file):
         console.print(f"{workspace.throughput}: reused")
         return
     with progress_bar(console) as progress:
         rounds = len(pipeline.measured_ways(loaded)) * ROUNDS
         task = progress.add_task("measuring", total=rounds)
-        pipeline.measure_throughput(loaded, workspace, test, url, cascade, lambda: progress.advance(task))
+        pipeline.measure_throughput(loaded, workspace, test, url, file, lambda: progress.advance(task))
     console.print(f"milliseconds an image, for search --costs: {workspace.measured_costs}", soft_wrap=True)
 
 
 @app.command()
 @friendly
-def report(
-    pool: PoolFile, costs: CostsFile = None, build: Build = Path("build"), cascade: CascadeFile = DEFAULT_CASCADE
-) -> None:
+def report(pool: PoolFile, costs: CostsFile = None, build: Build = Path("build"), cascade: CascadeFile = None) -> None:
     """Print the table of single backbones, ensemble and cascade; save the accuracy-against-cost plot."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    chosen = read_cascade(cascade)
+    file = _cascade_file(cascade, workspace)
+    chosen = read_cascade(file)
     bench = pipeline.read_bench(loaded, workspace, costs)
     made = reports.Report.of(bench, chosen, pipeline.read_frontier(workspace))
-    console.print(reports.table(made, chosen, pipeline.read_throughput(loaded, workspace, cascade)))
+    console.print(reports.table(made, chosen, pipeline.read_throughput(loaded, workspace, file)))
     picture = workspace.report / "frontier.png"
     reports.plot(made, picture, f"{loaded.name}: {len(loaded.backbones)} backbones and their cascades")
     console.print(f"plot: {picture}")
@@ -205,41 +235,11 @@ class _Bars:
             self._tasks[title] = self._progress.add_task(title, total=total)
         self._progress.update(self._tasks[title], completed=done)
 
-
-def _goal(accuracy_at_least: str | None, tolerance: float, mean_cost_at_most: float | None, bench: Bench) -> Goal:
-    if not 0 <= tolerance < 1:
-        raise GoalError(f"--tolerance is a share of images such as 0.005, not {tolerance}")
-    if tolerance > 0 and accuracy_at_least is None and mean_cost_at_most is not None:
-        raise GoalError("--tolerance says how far below --accuracy-at-least the cascade may be; give that too")
-    if mean_cost_at_most is not None and not 0 < mean_cost_at_most < math.inf:
-        raise GoalError(f"--mean-cost-at-most is a number above 0, not {mean_cost_at_most}")
-    accuracy = _accuracy(accuracy_at_least, mean_cost_at_most, bench)
-    return Goal(None if accuracy is None else accuracy - tolerance, mean_cost_at_most)
-
-
-def _accuracy(given: str | None, mean_cost_at_most: float | None, bench: Bench) -> float | None:
-    if given == BEST or (given is None and mean_cost_at_most is None):
-        return bench.on_calibration(Committee.of([bench.best_single()])).accuracy
-    if given is None:
-        return None
-    try:
-        share = float(given)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise GoalError(f"--accuracy-at-least takes a share such as 0.98, or {BEST!r}, not {given!r}")
-    return share
-
-
-def _promise(tolerance: float, risk: float, goal: Goal, accuracy_at_least: str | None) -> Promise:
-    if not (0 < risk < 1 and tolerance > 0):
-        raise GoalError("a guarantee needs --risk between 0 and 1 and a --tolerance above 0, such as 0.005")
-    if goal.cost_at_most is not None or accuracy_at_least not in {None, BEST}:
-        raise GoalError(
-            "--risk certifies accuracy against the best single backbone; leave --mean-cost-at-most out, "
-            f"and --accuracy-at-least other than {BEST!r}"
-        )
-    return Promise(tolerance, risk)
+    @property
+    def unfinished(self) -> str:
+        """Say how far a job came that did not reach its end; empty if all did."""
+        cut = [task for task in self._progress.tasks if task.total and task.completed < task.total]
+        return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
 
 
 def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
@@ -247,6 +247,17 @@ def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str
         if value not in known:
             raise GoalError(f"unknown {option} {value!r}; known are {', '.join(known)}")
     return tuple(given)
+
+
+def _cascade_file(given: Path | None, workspace: Workspace) -> Path:
+    """Imported predictions belong to backbones that are not served: their cascade.json lies beside them."""
+    return given or (workspace.folder / "cascade.json" if workspace.imported.is_dir() else DEFAULT_CASCADE)
+
+
+def _write(output: Path, cascade: Cascade) -> None:
+    write_text_whole(output, cascade.to_json())
+    console.print(f"{output}: {_in_words(cascade)}", soft_wrap=True)
+    console.print(f"guarantee: {cascade.evidence['guarantee']}", soft_wrap=True)
 
 
 def _in_words(cascade: Cascade) -> str:

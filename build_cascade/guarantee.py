@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from build_cascade.certify import Flags, accuracy_p_value, images_needed, walk
+from build_cascade.certify import Flags, accuracy_p_value, consistency_p_value, images_needed, walk
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, stage_statistics
 
+ACCURACY, CONSISTENCY = "accuracy", "consistency"
+Answers = npt.NDArray[np.integer[Any]]
 STEP = 0.97  # each candidate of the walk costs at most this share of the one before it
 
 
@@ -19,12 +23,34 @@ class Promise:
     """State what is to hold on new images of the same kind.
 
     Attributes:
-        tolerance: How much less accurate than the reference the cascade may be, a share of images.
+        tolerance: How much less accurate than the reference the cascade may be, a share of images; or, for
+            consistency, the share on which its answer may differ from the reference's.
         risk: The probability with which the promise may be broken.
+        kind: `accuracy` or `consistency`; the latter needs no labels on the certifying images.
     """
 
     tolerance: float
     risk: float
+    kind: str = ACCURACY
+
+    def p_value(self, found: Answers, reference: Answers, class_ids: Answers) -> float:
+        """Return the p-value of "the promise is broken", from answers INT32 [N] and true classes."""
+        if self.kind == CONSISTENCY:
+            return consistency_p_value(found != reference, self.tolerance)
+        return accuracy_p_value(found == class_ids, reference == class_ids, self.tolerance, self.risk)
+
+    def rates(self, found: Answers, reference: Answers, class_ids: Answers) -> tuple[float, float]:
+        """Return the shares of images that count against the cascade and for it."""
+        if self.kind == CONSISTENCY:
+            return float((found != reference).mean()), 0.0
+        right, reference_right = found == class_ids, reference == class_ids
+        return float((reference_right & ~right).mean()), float((right & ~reference_right).mean())
+
+    def in_words(self, reference: str) -> str:
+        """Say what is promised."""
+        if self.kind == CONSISTENCY:
+            return f"at most {self.tolerance:.2%} of answers on new images of the same kind differ from {reference}'s"
+        return f"accuracy on new images of the same kind is at most {self.tolerance:.2%} below that of {reference}"
 
 
 @dataclass(frozen=True)
@@ -57,19 +83,14 @@ def choose_certified(
         promise: What is to hold.
     """
     candidates = safest_first(frontier, reference)
-    reference_right = right_answers(certifying, reference)
-    found = walk(
-        candidates,
-        lambda c: accuracy_p_value(right_answers(certifying, c), reference_right, promise.tolerance, promise.risk),
-        promise.risk,
-    )
+    expected, class_ids = answers(certifying, reference), certifying.class_ids
+    found = walk(candidates, lambda c: promise.p_value(answers(certifying, c), expected, class_ids), promise.risk)
     tested = len(found.p_values)
     if found.candidate is None:
-        return Guaranteed(reference, _refusal(candidates, reference_right, certifying, promise), tested)
+        return Guaranteed(reference, _refusal(candidates, expected, certifying, promise), tested)
     statement = (
-        f"accuracy on new images of the same kind is at most {promise.tolerance:.2%} below that of "
-        f"{reference.committee.stages[0]}, at a risk of {promise.risk:.0%} (Learn-then-Test on "
-        f"{len(reference_right)} images)"
+        f"{promise.in_words(reference.committee.stages[0])}, at a risk of {promise.risk:.0%} (Learn-then-Test on "
+        f"{len(class_ids)} images)"
     )
     return Guaranteed(found.candidate, statement, tested)
 
@@ -85,16 +106,21 @@ def safest_first(frontier: Sequence[Candidate], reference: Candidate) -> list[Ca
     return chosen
 
 
-def right_answers(predictions: Predictions, candidate: Candidate) -> Flags:
-    """Return where a cascade is right, BOOL [N]."""
+def answers(predictions: Predictions, candidate: Candidate) -> Answers:
+    """Return the classes that a cascade answers, INT32 [N]."""
     stages = stage_statistics(predictions, candidate.committee)
     still_in = np.ones(len(predictions.class_ids), np.bool_)
-    right = np.zeros_like(still_in)
+    classes = np.zeros(len(still_in), np.int32)
     for stage, threshold in zip(stages, (*candidate.thresholds, -np.inf), strict=True):
         exits = still_in & (stage.confidence >= np.float32(threshold))
-        right |= exits & stage.right
+        classes[exits] = stage.predicted[exits]
         still_in &= ~exits
-    return right
+    return classes
+
+
+def right_answers(predictions: Predictions, candidate: Candidate) -> Flags:
+    """Return where a cascade is right, BOOL [N]."""
+    return np.asarray(answers(predictions, candidate) == predictions.class_ids)
 
 
 def split(predictions: Predictions, share: float, seed: int) -> tuple[Predictions, Predictions]:
@@ -110,16 +136,13 @@ def single(predictions: Predictions, costs: Mapping[str, float], name: str) -> C
     return Candidate(alone.committee, (), int(right_answers(predictions, alone).sum()), costs[name])
 
 
-def _refusal(candidates: Sequence[Candidate], reference_right: Flags, certifying: Predictions, promise: Promise) -> str:
+def _refusal(candidates: Sequence[Candidate], expected: Answers, certifying: Predictions, promise: Promise) -> str:
     head = "none: no cascade could be certified; the reference backbone is used alone"
     if not candidates:
         return f"{head} (no cascade was cheaper)"
-    right = right_answers(certifying, candidates[0])
-    lost, won = float((reference_right & ~right).mean()), float((right & ~reference_right).mean())
+    lost, won = promise.rates(answers(certifying, candidates[0]), expected, certifying.class_ids)
     needed = images_needed(lost, won, promise.tolerance, promise.risk)
     hint = (
-        f"the safest was {lost - won:.2%} less accurate there"
-        if needed is None
-        else f"about {needed} images would be needed"
+        f"the safest missed by {lost - won:.2%} there" if needed is None else f"about {needed} images would be needed"
     )
-    return f"{head} ({hint}, {len(right)} were there to certify on)"
+    return f"{head} ({hint}, {len(expected)} were there to certify on)"

@@ -110,12 +110,13 @@ def search_frontier(bench: Bench, workspace: Workspace, space: Space, tell: Tell
     return found
 
 
-def search_certified(bench: Bench, workspace: Workspace, space: Space, promise: Promise, tell: Tell) -> Guaranteed:
+def search_certified(
+    bench: Bench, workspace: Workspace, space: Space, promise: Promise, reference: str, tell: Tell
+) -> Guaranteed:
     """Search on one half of the calibration images and certify on the other; keep the frontier."""
     choosing, certifying = split(bench.calibration, CHOOSING_SHARE, SPLIT_SEED)
     found = search_frontier(replace(bench, calibration=choosing), workspace, space, tell)
-    reference = single(choosing, bench.costs, replace(bench, calibration=choosing).best_single())
-    return choose_certified(found, reference, certifying, promise)
+    return choose_certified(found, single(choosing, bench.costs, reference), certifying, promise)
 
 
 def read_frontier(workspace: Workspace) -> list[Candidate]:

@@ -13,6 +13,7 @@ from build_cascade.errors import GoalError
 from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.frontier import Frontier, Point, grids_of, thresholds_of, undominated
+from build_cascade.exhaustive.greedy import greedy
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import Problem
@@ -136,7 +137,7 @@ def search(
         By ascending cost and accuracy. An interrupt ends the search early, with the best so far.
 
     Raises:
-        GoalError: no committee is allowed, or the search would run for hours.
+        GoalError: no committee is allowed, the search would run for hours, or it was interrupted at once.
     """
     problem = as_problem(predictions, costs)
     committees = _allowed(problem, space)
@@ -153,6 +154,8 @@ def search(
         points += found.points()
         if not found.complete:
             break
+    if not points:
+        raise GoalError("interrupted before anything was searched")
     return list(_candidates(problem, undominated(points), space.thresholds))
 
 
@@ -169,6 +172,39 @@ def stage_statistics(predictions: Predictions, committee: Committee) -> list[Pre
     anything = dict.fromkeys(committee.stages, 1.0)  # costs say nothing here
     problem = as_problem(predictions.only(committee.stages), anything)
     return prefix_statistics(problem, range(len(committee.stages)), committee.setting)
+
+
+def greedy_candidate(
+    predictions: Predictions,
+    costs: Mapping[str, float],
+    reference: str,
+    alpha: float = 1.0,
+    confidence: str = "max_probability",
+    max_stages: int = MAX_STAGES,
+) -> Candidate:
+    """Return Streeter's greedy cascade (`build_cascade.exhaustive.greedy`), for pools too large to search.
+
+    Args:
+        predictions: Of the pool, on the images to choose on.
+        costs: Of one image in each backbone.
+        reference: The backbone to be compared with.
+        alpha: Every stage is at least this many times as accurate as the reference on the images that it answers.
+        confidence: A key of `gating.CONFIDENCES`.
+        max_stages: The most stages.
+
+    Raises:
+        GoalError: alpha is out of range, or the reference is not in the pool.
+    """
+    if reference not in predictions.names:
+        raise GoalError(f"no backbone {reference!r} to compare with; the pool has: {', '.join(predictions.names)}")
+    problem = as_problem(predictions, costs)
+    try:
+        found = greedy(problem, predictions.names.index(reference), alpha, confidence, max_stages)
+    except ValueError as error:
+        raise GoalError(str(error)) from error
+    stages = tuple(problem.names[model] for model in found.committee)
+    committee = Committee(stages, found.setting.weights, confidence, "last")
+    return Candidate(committee, found.thresholds, found.right, found.mean_cost)
 
 
 def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:
@@ -190,7 +226,7 @@ def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
         raise GoalError(
             f"{len(committees)} committees under {len(space.settings)} settings would take about "
             f"{seconds / 3600:.0f} hours; "
-            "allow fewer stages or confidences, or use the greedy (build_cascade.exhaustive.greedy)"
+            "allow fewer stages or confidences, or use build-cascade greedy"
         )
     return committees
 

@@ -30,7 +30,13 @@ class _Stage:
     threshold: float
 
 
-def greedy(problem: Problem, reference: int, alpha: float = 1.0, confidence: str = "max_probability") -> Cascade:
+def greedy(
+    problem: Problem,
+    reference: int,
+    alpha: float = 1.0,
+    confidence: str = "max_probability",
+    max_stages: int | None = None,
+) -> Cascade:
     """Build a cascade that is as accurate as `alpha` times the reference model.
 
     Each round takes, for every model not yet used, the largest set of its surest remaining images on which it
@@ -40,13 +46,15 @@ def greedy(problem: Problem, reference: int, alpha: float = 1.0, confidence: str
 
     The constraint holds on the images of each stage, hence on all of them. The mean cost is at most 4 times
     that of the best cascade whose stages all satisfy the constraint, on these images (Streeter 2018, by
-    reduction from min-sum set cover); nothing is promised for new ones.
+    reduction from min-sum set cover); nothing is promised for new ones. A bound on the stages voids that factor: the
+    last stage allowed is the cheapest for its images that can answer all that remain.
 
     Args:
         problem: Predictions of M models on N images.
         reference: The model to be compared with; it satisfies the constraint everywhere, so the search ends.
         alpha: In (0, 1].
-        confidence: What ranks the images; one of `setting.CONFIDENCES`.
+        confidence: What ranks the images; a key of `gating.CONFIDENCES`.
+        max_stages: The most stages; None for no bound.
 
     Raises:
         ValueError: If alpha or the reference is out of range.
@@ -55,13 +63,13 @@ def greedy(problem: Problem, reference: int, alpha: float = 1.0, confidence: str
         raise ValueError(f"alpha must lie in (0, 1], not {alpha}: above 1 the reference itself would not do")
     if not 0 <= reference < len(problem.names):
         raise ValueError(f"the reference must be one of the pool's {len(problem.names)} models, not {reference}")
-    stages = _choose_stages(problem, reference, alpha, confidence)
+    stages = _choose_stages(problem, reference, alpha, confidence, max_stages or len(problem.names))
     committee = tuple(stage.model for stage in stages)
     setting = Setting((1.0,) * len(stages), confidence, "last")
     return evaluate(problem, committee, setting, [stage.threshold for stage in stages[:-1]])
 
 
-def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: str) -> list[_Stage]:
+def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: str, max_stages: int) -> list[_Stage]:
     """Run the rounds; one sort of each model serves all of them, as dropping rows keeps the order."""
     setting = Setting((1.0,), confidence, "last")
     singles = [prefix_statistics(problem, (model,), setting)[0] for model in range(len(problem.names))]
@@ -77,6 +85,8 @@ def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: s
             )
             for model, rows in orders.items()
         ]
+        if len(stages) == max_stages - 1:
+            candidates = [stage for stage in candidates if len(stage.rows) == remaining.sum()]
         best = max(
             candidates,
             key=lambda stage: (len(stage.rows) / problem.costs[stage.model], -problem.costs[stage.model]),

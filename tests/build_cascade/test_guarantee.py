@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from build_cascade.choice import Goal
-from build_cascade.cli import _accuracy, _promise
 from build_cascade.errors import GoalError
+from build_cascade.goals import goal_of, promise_of
 from build_cascade.guarantee import Promise, choose_certified, safest_first, single, split
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, search
@@ -28,8 +29,10 @@ def two_backbones(images, seed=0):
     return Predictions(class_ids, arrays)
 
 
-def certified(images, promise):
+def certified(images, promise, forget_labels=False):
     choosing, certifying = split(two_backbones(images), 0.5, seed=1)
+    if forget_labels:
+        certifying = replace(certifying, class_ids=np.zeros_like(certifying.class_ids))
     return choose_certified(search(choosing, COSTS), single(choosing, COSTS, "dear"), certifying, promise)
 
 
@@ -62,24 +65,37 @@ def test_the_walk_goes_from_the_most_accurate_to_the_cheapest_below_the_referenc
 
 
 @pytest.mark.parametrize(
-    ("tolerance", "risk", "goal", "accuracy"),
+    ("tolerance", "risk", "kind", "accuracy", "cost", "says"),
     [
-        (0.0, 0.05, Goal(), None),
-        (0.01, 1.5, Goal(), None),
-        (0.01, 0.05, Goal(cost_at_most=1.0), None),
-        (0.01, 0.05, Goal(0.98), "0.98"),
+        (0.0, 0.05, None, None, None, "--tolerance above 0"),
+        (0.01, 1.5, None, None, None, "--risk between 0 and 1"),
+        (0.01, 0.05, None, None, 1.0, "leave --mean-cost-at-most out"),
+        (0.01, 0.05, None, "0.98", None, "a backbone's name"),
+        (0.01, 0.05, "luck", None, None, "accuracy or consistency"),
+        (0.01, None, "consistency", None, None, "--guarantee needs --risk"),
     ],
 )
-def test_a_promise_needs_a_tolerance_a_risk_and_no_other_goal(tolerance, risk, goal, accuracy):
-    with pytest.raises(GoalError):
-        _promise(tolerance, risk, goal, accuracy)
+def test_a_promise_needs_a_tolerance_a_risk_and_no_other_goal(tolerance, risk, kind, accuracy, cost, says):
+    with pytest.raises(GoalError, match=says):
+        promise_of(tolerance, risk, kind, accuracy, cost)
 
 
-def test_a_promise_is_made_against_the_best_single_backbone():
-    assert _promise(0.01, 0.05, Goal(0.9), "best") == Promise(0.01, 0.05)
+def test_a_promise_is_made_against_a_backbone():
+    assert promise_of(0.01, 0.05, None, "best", None) == Promise(0.01, 0.05)
+    assert promise_of(0.01, 0.05, "consistency", "dear", None) == Promise(0.01, 0.05, "consistency")
+    assert promise_of(0.01, None, None, "dear", None) is None
 
 
-@pytest.mark.parametrize("given", ["nan", "98", "-1", "high"])
+@pytest.mark.parametrize("given", ["nan", "98", "-1"])
 def test_an_accuracy_is_a_share(given):
     with pytest.raises(GoalError, match="takes a share"):
-        _accuracy(given, None, None)
+        goal_of(given, 0.0, None, None)
+
+
+def test_a_consistent_cascade_answers_as_the_reference_and_needs_no_labels():
+    promise = Promise(tolerance=0.1, risk=0.05, kind="consistency")
+    found = certified(4000, promise)
+    assert found.candidate.mean_cost < COSTS["dear"]
+    assert "at most 10.00% of answers on new images of the same kind differ from dear's" in found.statement
+    unlabelled = certified(4000, promise, forget_labels=True)
+    assert unlabelled.candidate == found.candidate

@@ -16,7 +16,7 @@ from build_cascade.evaluation import evaluate, wilson_interval
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.predictions import PredictionError, Predictions
-from build_cascade.search import Committee, Space, as_problem, committee_frontier, search
+from build_cascade.search import Committee, Space, as_problem, committee_frontier, greedy_candidate, search
 from gating import COMBINES, CONFIDENCES
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
@@ -137,12 +137,27 @@ def test_a_goal_picks_the_cheapest_that_is_accurate_enough():
     [
         (Goal(accuracy_at_least=1.01), "the best reaches"),
         (Goal(cost_at_most=0.5), "the cheapest costs 1"),
-        (Goal(accuracy_at_least=1.01, cost_at_most=5.0), "at a mean cost of 5.0; the best reaches"),
+        (Goal(accuracy_at_least=1.01, cost_at_most=5.0), "nor would a higher mean cost help"),
     ],
 )
 def test_a_goal_out_of_reach_says_what_is_possible(goal, says):
     with pytest.raises(GoalError, match=says):
         choose(search(random_predictions(3), COSTS), 30, goal)
+
+
+def test_an_accuracy_that_a_bound_on_cost_forbids_says_what_it_costs():
+    frontier = search(random_predictions(3, images=100), COSTS)
+    best = frontier[-1]
+    with pytest.raises(GoalError, match=f"{best.correct / 100:.2%} costs {best.mean_cost:.4g}"):
+        choose(frontier, 100, Goal(best.correct / 100, frontier[0].mean_cost))
+
+
+def test_an_interrupted_search_keeps_the_best_so_far():
+    def interrupt(done, total):
+        raise KeyboardInterrupt
+
+    found = search(random_predictions(3), COSTS, Space(confidences=("margin",)), interrupt)
+    assert found  # the first chunk was done
 
 
 def test_an_ensemble_never_exits_early():
@@ -176,3 +191,20 @@ GOOD = np.full((4, 2), 0.5, np.float16)
 def test_predictions_that_do_not_belong_together_are_refused(class_ids, arrays, says):
     with pytest.raises(PredictionError, match=says):
         Predictions(np.array(class_ids), arrays)
+
+
+@pytest.mark.parametrize("max_stages", [1, 2, 3])
+def test_the_greedy_is_served_as_it_was_counted_and_keeps_to_its_stages(max_stages):
+    predictions = random_predictions(3, images=200)
+    reference = evaluate(predictions, COSTS, Committee.of(["c"]), [])
+    found = greedy_candidate(predictions, COSTS, "c", 0.9, max_stages=max_stages)
+    seen = evaluate(predictions, COSTS, found.committee, found.thresholds)
+    assert (seen.correct, seen.mean_cost) == (found.correct, pytest.approx(found.mean_cost))
+    assert found.correct >= 0.9 * reference.correct
+    assert len(found.committee.stages) <= max_stages
+
+
+@pytest.mark.parametrize(("reference", "alpha"), [("ghost", 1.0), ("c", 1.5), ("c", 0.0)])
+def test_a_greedy_that_cannot_be_says_why(reference, alpha):
+    with pytest.raises(GoalError):
+        greedy_candidate(random_predictions(1), COSTS, reference, alpha)
