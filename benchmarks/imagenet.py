@@ -1,0 +1,124 @@
+"""Show what cascades of ImageNet classifiers save: the ResNets, each way to combine, and the best of all models."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from environment import write_result
+from rich.console import Console
+from rich.progress import track
+
+from build_cascade.evaluation import evaluate
+from build_cascade.guarantee import Promise, choose_certified, single, split
+from build_cascade.predictions import Predictions
+from build_cascade.search import Candidate, Space, search
+from build_cascade.topk import read_npz_folder
+from gating import COMBINES, CONFIDENCES
+
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+REFERENCES = RESNETS[2:]
+PAPER = Space(confidences=("max_probability",), ratios=(1.0,))
+BEST = Space(confidences=("margin",), ratios=(1.25,))
+PROMISE = Promise(tolerance=0.005, risk=0.05)
+CHOOSING_SHARE = 0.5
+
+Row = dict[str, Any]
+
+
+def resnets(data: Predictions, costs: Mapping[str, float], splits: int) -> list[Row]:
+    """Return the saving at equal accuracy on the choosing half, and what is lost on the other, over random splits."""
+    found: dict[str, list[tuple[float, float]]] = {name: [] for name in RESNETS[1:]}
+    for seed in track(range(splits), "ResNets"):
+        choosing, reporting = split(data.only(RESNETS), 0.5, seed)
+        frontier = search(choosing, costs, PAPER)
+        for name, pairs in found.items():
+            chosen = _cheapest(frontier, single(choosing, costs, name).correct)
+            pairs.append((costs[name] / chosen.mean_cost, _gain(reporting, costs, name, chosen)))
+    return [
+        {
+            "reference": name,
+            "times_cheaper": mean(times for times, _ in pairs),
+            "times_cheaper_deviation": stdev(times for times, _ in pairs),
+            "short_on_reporting": mean(gain < 0 for _, gain in pairs),
+        }
+        for name, pairs in found.items()
+    ]
+
+
+def combinations(data: Predictions, costs: Mapping[str, float], splits: int) -> list[Row]:
+    """Return the mean saving of every way to combine and to be confident, equal weights, the same splits."""
+    rows: dict[tuple[str, str], Row] = {}
+    for seed in track(range(splits), "combinations"):
+        choosing, _ = split(data.only(RESNETS), 0.5, seed)
+        for combine in COMBINES:
+            for confidence in CONFIDENCES:
+                frontier = search(choosing, costs, Space((confidence,), (combine,), ratios=(1.0,)))
+                row = rows.setdefault((combine, confidence), {"combine": combine, "confidence": confidence})
+                for name in REFERENCES:
+                    chosen = _cheapest(frontier, single(choosing, costs, name).correct)
+                    row[name] = row.get(name, 0.0) + costs[name] / chosen.mean_cost / splits
+    return list(rows.values())
+
+
+def best_cascades(data: Predictions, costs: Mapping[str, float]) -> list[Row]:
+    """Return the best cascades of all models for each reference: naive and certified, with and without a bound."""
+    calibration, test = split(data, 0.5, 0)
+    choosing, certifying = split(calibration, CHOOSING_SHARE, 0)
+    rows = []
+    for name in track(REFERENCES, "best of all models"):
+        for worst in (None, costs[name] * 1.5):
+            space = Space(BEST.confidences, ratios=BEST.ratios, max_stages=3, worst_cost=worst)
+            floor = single(calibration, costs, name).correct - PROMISE.tolerance * len(calibration.class_ids)
+            naive = _cheapest(search(calibration, costs, space), floor)
+            on_half = search(choosing, costs, space)
+            certified = choose_certified(on_half, single(choosing, costs, name), certifying, PROMISE).candidate
+            for way, chosen in (("naive", naive), ("certified", certified)):
+                rows.append(_described(test, costs, name, chosen) | {"choice": way, "worst_cost_at_most": worst})
+    return rows
+
+
+def _cheapest(frontier: list[Candidate], least_correct: float) -> Candidate:
+    return next(candidate for candidate in frontier if candidate.correct >= least_correct)
+
+
+def _gain(reporting: Predictions, costs: Mapping[str, float], reference: str, chosen: Candidate) -> float:
+    seen = evaluate(reporting, costs, chosen.committee, chosen.thresholds)
+    return seen.accuracy - single(reporting, costs, reference).correct / seen.images
+
+
+def _described(test: Predictions, costs: Mapping[str, float], reference: str, chosen: Candidate) -> Row:
+    seen = evaluate(test, costs, chosen.committee, chosen.thresholds)
+    return {
+        "reference": reference,
+        "stages": " → ".join(chosen.committee.stages),
+        "times_cheaper": costs[reference] / seen.mean_cost,
+        "gain_on_test": _gain(test, costs, reference, chosen),
+        "worst_cost": seen.worst_cost,
+    }
+
+
+def main() -> None:
+    """Measure, print, write the result."""
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--data", type=Path, required=True)
+    arguments.add_argument("--splits", type=int, default=20)
+    options = arguments.parse_args()
+    data, costs = read_npz_folder(options.data)
+    result = {
+        "resnets": resnets(data, costs, options.splits),
+        "combinations": combinations(data, costs, max(1, options.splits // 4)),
+        "best": best_cascades(data, costs),
+    }
+    console = Console(width=160)
+    for part in result.values():
+        for row in part:
+            console.print({key: round(value, 4) if isinstance(value, float) else value for key, value in row.items()})
+    console.print(write_result("imagenet", {"splits": options.splits, **result}))
+
+
+if __name__ == "__main__":
+    main()
