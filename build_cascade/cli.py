@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -62,6 +61,9 @@ Alpha = Annotated[float, typer.Option(help="Every stage is this many times as ac
 Stages = Annotated[int, typer.Option(min=1, max=MAX_STAGES, help="The most stages.")]
 MustInclude = Annotated[list[str] | None, typer.Option(help="A backbone that the cascade must have; may be repeated.")]
 AllOrders = Annotated[bool, typer.Option("--all-orders", help="Try every order, not only cheap to dear.")]
+FreeWeights = Annotated[
+    bool, typer.Option("--free-weights", help="Then weigh each stage of the best for the goal on its own.")
+]
 Confidence = Annotated[
     list[str] | None,
     typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}; the first two by default."),
@@ -127,6 +129,7 @@ def search(
     confidence: Confidence = None,
     combine: Combine = None,
     all_orders: AllOrders = False,
+    free_weights: FreeWeights = False,
     costs: CostsFile = None,
     build: Build = Path("build"),
     output: CascadeFile = None,
@@ -148,12 +151,11 @@ def search(
     reference, statement = reference_of(accuracy_at_least, bench), NO_GUARANTEE
     with progress_bar(console) as progress:
         bars = _Bars(progress)
-        tell = functools.partial(bars.tell, "searching")
         if promise is None:
-            found = pipeline.search_frontier(bench, workspace, space, tell)
+            found = pipeline.search_frontier(bench, workspace, space, bars.tell, goal if free_weights else None)
             chosen = choose(found, len(bench.calibration.class_ids), goal)
         else:
-            certified = pipeline.search_certified(bench, workspace, space, promise, reference, tell)
+            certified = pipeline.search_certified(bench, workspace, space, promise, reference, bars.tell, free_weights)
             chosen, statement = certified.candidate, certified.statement
     if bars.unfinished:
         console.print(f"interrupted: the best of {bars.unfinished}", style="yellow")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import yaml
 from pydantic import TypeAdapter
 
 from build_cascade import throughput
-from build_cascade.choice import Bench
+from build_cascade.choice import Bench, Goal, choose
 from build_cascade.costs import MS, Costs
 from build_cascade.errors import ChoiceError
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
@@ -19,7 +20,7 @@ from build_cascade.note import check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_cascade.report import CASCADE, ENSEMBLE
-from build_cascade.search import Candidate, Space, Tell, search
+from build_cascade.search import Candidate, Space, merged, search, weigh_freely
 from build_cascade.served import ServedModel
 from build_cascade.topk import SparsePredictions, read_set, write_set
 from build_engines.files import fingerprint, write_text_whole
@@ -103,20 +104,41 @@ def read_bench(pool: Pool, workspace: Workspace, costs_file: Path | None = None)
     return Bench(calibration, test, given or counted)
 
 
-def search_frontier(bench: Bench, workspace: Workspace, space: Space, tell: Tell) -> list[Candidate]:
-    """Search on the calibration images and keep the frontier."""
-    found = search(bench.calibration, bench.costs, space, tell)
+def search_frontier(
+    bench: Bench, workspace: Workspace, space: Space, tell: OnProgress, weighed_for: Goal | None = None
+) -> list[Candidate]:
+    """Search on the calibration images and keep the frontier.
+
+    Args:
+        bench: Of the pool.
+        workspace: Where the frontier is kept.
+        space: Which cascades are looked at.
+        tell: Told of a title, what is done, and the total.
+        weighed_for: The stages that reach this goal get free weights, one a stage, in a second search.
+    """
+    found = search(bench.calibration, bench.costs, space, partial(tell, "searching"))
+    if weighed_for is not None:
+        chosen = choose(found, len(bench.calibration.class_ids), weighed_for).committee
+        found = merged([*found, *weigh_freely(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))])
     write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
     return found
 
 
 def search_certified(
-    bench: Bench, workspace: Workspace, space: Space, promise: Promise, reference: str, tell: Tell
+    bench: Bench,
+    workspace: Workspace,
+    space: Space,
+    promise: Promise,
+    reference: str,
+    tell: OnProgress,
+    free_weights: bool,
 ) -> Guaranteed:
     """Search on one half of the calibration images and certify on the other; keep the frontier."""
     choosing, certifying = split(bench.calibration, CHOOSING_SHARE, SPLIT_SEED)
-    found = search_frontier(replace(bench, calibration=choosing), workspace, space, tell)
-    return choose_certified(found, single(choosing, bench.costs, reference), certifying, promise)
+    alone = single(choosing, bench.costs, reference)
+    goal = Goal(alone.correct / len(choosing.class_ids) - promise.tolerance) if free_weights else None
+    found = search_frontier(replace(bench, calibration=choosing), workspace, space, tell, goal)
+    return choose_certified(found, alone, certifying, promise)
 
 
 def read_frontier(workspace: Workspace) -> list[Candidate]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Self
@@ -24,6 +25,7 @@ from gating import Rule
 GRID_THRESHOLDS = 50
 # Stage k's prediction counts r^(k-1) in the mean; 1 is the paper's rule, more lets the dear stages overrule the cheap.
 WEIGHT_RATIOS = (1.0, 1.25, 1.5)
+FREE_WEIGHTS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5)  # of each stage beside the first one's 1
 DEFAULT_CONFIDENCES = ("max_probability", "margin")
 CELLS_A_SECOND = 5e7  # on two cores, from benchmarks/results; only to say how long a search would take
 LONGEST_SEARCH_S = 3600.0
@@ -172,6 +174,33 @@ def stage_statistics(predictions: Predictions, committee: Committee) -> list[Pre
     anything = dict.fromkeys(committee.stages, 1.0)  # costs say nothing here
     problem = as_problem(predictions.only(committee.stages), anything)
     return prefix_statistics(problem, range(len(committee.stages)), committee.setting)
+
+
+def weigh_freely(
+    predictions: Predictions, costs: Mapping[str, float], committee: Committee, tell: Tell = lambda done, total: None
+) -> list[Candidate]:
+    """Return the frontier of one committee's stages over `FREE_WEIGHTS` of all but the first, and over thresholds."""
+    problem = as_problem(predictions.only(committee.stages), costs)
+    everyone = [tuple(range(len(committee.stages)))]
+    choices = list(itertools.product(FREE_WEIGHTS, repeat=len(committee.stages) - 1))
+    points: list[Point] = []
+    for done, free in enumerate(choices, start=1):
+        setting = Setting((1.0, *free), committee.confidence, committee.combine)
+        found = exhaustive.search(problem, setting, committees=everyone, thresholds=GRID_THRESHOLDS)
+        points += found.points()
+        tell(done, len(choices))
+        if not found.complete:
+            break
+    return list(_candidates(problem, undominated(points), GRID_THRESHOLDS))
+
+
+def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """Return the candidates that no other beats, by ascending cost and accuracy."""
+    kept: list[Candidate] = []
+    for candidate in sorted(candidates, key=lambda c: (c.mean_cost, -c.correct)):
+        if not kept or candidate.correct > kept[-1].correct:
+            kept.append(candidate)
+    return kept
 
 
 def greedy_candidate(

@@ -16,7 +16,16 @@ from build_cascade.evaluation import evaluate, wilson_interval
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.predictions import PredictionError, Predictions
-from build_cascade.search import Committee, Space, as_problem, committee_frontier, greedy_candidate, search
+from build_cascade.search import (
+    Committee,
+    Space,
+    as_problem,
+    committee_frontier,
+    greedy_candidate,
+    merged,
+    search,
+    weigh_freely,
+)
 from gating import COMBINES, CONFIDENCES
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
@@ -208,3 +217,15 @@ def test_the_greedy_is_served_as_it_was_counted_and_keeps_to_its_stages(max_stag
 def test_a_greedy_that_cannot_be_says_why(reference, alpha):
     with pytest.raises(GoalError):
         greedy_candidate(random_predictions(1), COSTS, reference, alpha)
+
+
+def test_free_weights_never_lose_and_replay_to_their_numbers():
+    predictions = random_predictions(5, images=150)
+    committee = Committee.of(["a", "b", "c"], "margin")
+    weighed = weigh_freely(predictions, COSTS, committee)
+    for candidate in weighed:
+        seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
+        assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))
+    for even in committee_frontier(predictions, COSTS, committee):
+        assert any(c.correct >= even.correct and c.mean_cost <= even.mean_cost for c in weighed)
+    assert merged([*weighed, *reversed(weighed)]) == weighed
