@@ -15,13 +15,14 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from build_cascade.evaluation import Evaluation
 from build_cascade.report.content import Members, Report
-from build_cascade.report.labels import Label, place
+from build_cascade.report.labels import Label, Other, place
 from build_cascade.report.style import Theme, new_figure, on_paper
 
 HEIGHT_INCHES = 5.0
 LINE_INCHES = 0.2  # of a star in the list below
 LINE_LETTERS = 105
 STAR, CHOSEN_STAR = 230, 420
+STAR_PIXELS, CHOSEN_PIXELS = 10, 15
 
 
 def draw(report: Report, stages: Sequence[str], theme: Theme, title: str) -> Figure:
@@ -125,5 +126,7 @@ def _handle(number: str, colour: str) -> tuple[Artist, ...]:
 
 def _name_singles(axes: Axes, report: Report, theme: Theme) -> None:
     labels = [Label(row.name, *_at(row.evaluation, report)) for row in report.singles]
-    drawn = [report.chosen.evaluation, *(m.evaluation for m in (*report.stars, *report.ensembles, *report.frontier))]
-    place(axes, labels, [_at(seen, report) for seen in drawn], theme.ink)
+    plain = [Other(*_at(members.evaluation, report)) for members in (*report.ensembles, *report.frontier)]
+    stars = [Other(*_at(members.evaluation, report), STAR_PIXELS) for members in report.stars]
+    chosen = Other(*_at(report.chosen.evaluation, report), CHOSEN_PIXELS)
+    place(axes, labels, [*plain, *stars, chosen], theme.ink)

@@ -32,13 +32,22 @@ class Label:
     y: float
 
 
-def place(axes: Axes, labels: Sequence[Label], others: Sequence[tuple[float, float]], colour: str) -> None:
+@dataclass(frozen=True)
+class Other:
+    """Hold a point in data coordinates, and about how many pixels its marker reaches to each side."""
+
+    x: float
+    y: float
+    radius: float = MARKER
+
+
+def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: str) -> None:
     """Write every label near its point.
 
     Args:
         axes: With scales and limits as they will stay.
         labels: What to write.
-        others: Points in data coordinates that are better left uncovered.
+        others: What else is better left uncovered.
         colour: Of the text.
     """
     figure = axes.get_figure(root=True)
@@ -47,7 +56,10 @@ def place(axes: Axes, labels: Sequence[Label], others: Sequence[tuple[float, flo
     figure.draw_without_rendering()
     to_pixels = axes.transData.transform
     points = to_pixels([(label.x, label.y) for label in labels])
-    markers = [_around(x, y, MARKER, MARKER) for x, y in (*points, *to_pixels(others))] if labels else []
+    markers = [_around(x, y, MARKER, MARKER) for x, y in points]
+    for other in others:
+        x, y = to_pixels((other.x, other.y))
+        markers.append(_around(x, y, other.radius, other.radius))
     taken: list[Boxes] = []
     frame = np.array(axes.get_window_extent().extents)
     for label, point in zip(labels, points, strict=True):

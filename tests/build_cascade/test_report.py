@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from helpers import LABELS, backbone_entry, write_pool
 from rich.console import Console
+from typer.testing import CliRunner
 
 from build_cascade.choice import Bench, Goal, choose, write_down
+from build_cascade.cli import app
 from build_cascade.costs import Costs
 from build_cascade.errors import ChoiceError
+from build_cascade.pipeline import import_set
 from build_cascade.predictions import Predictions
 from build_cascade.report.content import NEVER, Report, committee_of, on_test
 from build_cascade.report.ensembles import best_ensembles
@@ -220,6 +223,19 @@ def test_the_terminal_shows_every_row(tmp_path):
     for row in report.rows:
         assert re.search(rf"│ {row.name} +│ {re.escape(accuracy_in_words(row.evaluation))} +│", text)
     assert "78" in text
+
+
+def test_the_command_reports_an_imported_pool_and_names_the_page(tmp_path):
+    dense, cascade_file = predictions(4), tmp_path / "cascade.json"
+    pool = import_set("elsewhere", sparse(dense), COSTS, tmp_path)
+    places = ["--build", str(tmp_path)]
+    searched = CliRunner().invoke(app, ["search", str(pool), "--output", str(cascade_file), *places])
+    assert searched.exit_code == 0, searched.output
+    told = CliRunner().invoke(app, ["report", str(pool), "--cascade", str(cascade_file), *places])
+    assert told.exit_code == 0, told.output
+    page = tmp_path / "elsewhere" / "report" / "index.html"
+    assert f"page: {page}" in told.output
+    assert "elsewhere" in page.read_text()
 
 
 def test_no_ensemble_on_the_frontier_is_beaten_on_calibration():
