@@ -23,7 +23,7 @@ $(INSTALLED): pyproject.toml client/pyproject.toml
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable '.[test,lint]' --editable client
 	@touch $@
 
-demo: install ## Train a small pool, choose a cascade, serve it, classify real images, show table and plot
+demo: install ## Train a small pool, choose a cascade, serve it, classify real images, report
 	$(BIN)/python -m demo
 
 serve: install ## Serve model_repository on this machine until Ctrl-C

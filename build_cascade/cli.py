@@ -1,4 +1,4 @@
-"""The command `build-cascade`: predictions and costs in; cascade.json, a plot and a report out."""
+"""The command `build-cascade`: predictions and costs in; cascade.json and a report out."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from build_cascade import pipeline
-from build_cascade import report as reports
 from build_cascade.choice import NO_GUARANTEE, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
 from build_cascade.goals import BEST, goal_of, promise_of, reference_of
+from build_cascade.report.content import Report
+from build_cascade.report.page import write_report
+from build_cascade.report.table import table
 from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
 from build_cascade.throughput import ROUNDS
 from build_cascade.topk import read_npy_pairs, read_npz_folder
@@ -212,17 +214,17 @@ def measure(
 @app.command()
 @friendly
 def report(pool: PoolFile, costs: CostsFile = None, build: Build = Path("build"), cascade: CascadeFile = None) -> None:
-    """Print the table of single backbones, ensemble and cascade; save the accuracy-against-cost plot."""
+    """Print the table of single backbones, ensemble and cascade; write a page of it with figures."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     file = _cascade_file(cascade, workspace)
     chosen = read_cascade(file)
     bench = pipeline.read_bench(loaded, workspace, costs)
-    made = reports.Report.of(bench, chosen, pipeline.read_frontier(workspace))
-    console.print(reports.table(made, chosen, pipeline.read_throughput(loaded, workspace, file)))
-    picture = workspace.report / "frontier.png"
-    reports.plot(made, picture, f"{loaded.name}: {len(loaded.backbones)} backbones and their cascades")
-    console.print(f"plot: {picture}")
+    made = Report.of(bench, chosen, pipeline.read_frontier(workspace))
+    images_per_s = pipeline.read_throughput(loaded, workspace, file)
+    console.print(table(made, chosen, images_per_s))
+    page = write_report(made, bench, chosen, images_per_s, workspace.report)
+    console.print(f"page: {page}", soft_wrap=True)
 
 
 class _Bars:

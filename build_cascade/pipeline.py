@@ -19,7 +19,7 @@ from build_cascade.guarantee import Guaranteed, Promise, choose_certified, singl
 from build_cascade.note import check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
-from build_cascade.report import CASCADE, ENSEMBLE
+from build_cascade.report.content import CASCADE, ENSEMBLE
 from build_cascade.search import Candidate, Space, merged, search, weigh_freely
 from build_cascade.served import ServedModel
 from build_cascade.topk import SparsePredictions, read_set, write_set

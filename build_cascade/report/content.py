@@ -1,0 +1,167 @@
+"""What a report shows: everything is replayed on the test images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from build_cascade.choice import Bench
+from build_cascade.errors import ChoiceError
+from build_cascade.evaluation import Evaluation
+from build_cascade.exhaustive import frontier as exhaustive
+from build_cascade.report.coverage import Curve, curves
+from build_cascade.report.ensembles import best_ensembles
+from build_cascade.report.spread import spread
+from build_cascade.search import Candidate, Committee, as_problem
+from cascade_spec import MAX_STAGES, Cascade
+
+SINGLE = "single"
+CASCADE = "cascade"
+POINT = "operating point"
+ENSEMBLE = "ensemble of all"
+NEVER = float("inf")
+DRAWN_FRONTIER = 80
+STARS = 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """Hold one line of the report: what something does on the test images."""
+
+    name: str
+    kind: str
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Members:
+    """Hold what a committee does on the test images, as an ensemble or as a cascade."""
+
+    stages: tuple[str, ...]
+    evaluation: Evaluation
+
+    @property
+    def name(self) -> str:
+        """Return the stages in a line."""
+        return " → ".join(self.stages)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Hold what is shown of a pool and its cascade.
+
+    Attributes:
+        rows: Single backbones, their ensemble, the cascade and its operating points.
+        frontier: Of the search, thinned out, on the test images.
+        stars: A few cascades of it.
+        ensembles: That none beats on calibration, on the test images.
+        curves: Risk against coverage, one a stage of the cascade.
+        reference: What the cascade is compared with: the best single backbone on calibration.
+        factor: What a cost is multiplied by to be shown in `unit`.
+        unit: Of the shown costs.
+    """
+
+    rows: tuple[Row, ...]
+    frontier: tuple[Members, ...]
+    stars: tuple[Members, ...]
+    ensembles: tuple[Members, ...]
+    curves: tuple[Curve, ...]
+    reference: Row
+    factor: float
+    unit: str
+
+    @classmethod
+    def of(cls, bench: Bench, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
+        """Replay everything on the test images.
+
+        Raises:
+            ChoiceError: the cascade or the frontier is of another pool.
+        """
+        committee = committee_of(cascade)
+        for stages in (committee.stages, *(candidate.committee.stages for candidate in frontier)):
+            _check_known(stages, bench)
+        rows = (*_single_rows(bench), *_cascade_rows(bench, cascade, committee))
+        line = [
+            Members(c.committee.stages, on_test(bench, c.committee, c.thresholds))
+            for c in spread(frontier, DRAWN_FRONTIER, lambda candidate: candidate.mean_cost)
+        ]
+        chosen = next(row.evaluation for row in rows if row.kind == CASCADE)
+        several = [m for m in line if len(m.stages) > 1 and m.evaluation != chosen]
+        return cls(
+            rows=rows,
+            frontier=tuple(line),
+            stars=tuple(spread(several, STARS, lambda members: members.evaluation.mean_cost, chosen.mean_cost)),
+            ensembles=tuple(
+                Members(found.stages, on_test(bench, found, [NEVER] * (len(found.stages) - 1)))
+                for found in best_ensembles(bench.calibration, bench.costs)
+            ),
+            curves=tuple(curves(bench.test, committee, cascade.thresholds)),
+            reference=_reference(bench, cascade, rows),
+            factor=bench.costs.shown()[0],
+            unit=bench.costs.shown()[1],
+        )
+
+    @property
+    def chosen(self) -> Row:
+        """Return the row of the cascade."""
+        return next(row for row in self.rows if row.kind == CASCADE)
+
+    @property
+    def points(self) -> tuple[Row, ...]:
+        """Return the rows of the cascade's operating points."""
+        return tuple(row for row in self.rows if row.kind == POINT)
+
+    @property
+    def singles(self) -> tuple[Row, ...]:
+        """Return the rows of the single backbones, cheapest first."""
+        return tuple(row for row in self.rows if row.kind == SINGLE)
+
+
+def committee_of(cascade: Cascade) -> Committee:
+    """Return the committee of a cascade.json."""
+    stages = tuple(stage.model for stage in cascade.stages)
+    return Committee(stages, cascade.rule.weights, cascade.confidence, cascade.combine)
+
+
+def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
+    """Replay on the test images as `evaluate` does, by the search's kernels, which take top-k predictions as such."""
+    if len(committee.stages) > MAX_STAGES:  # no cascade, but the ensemble of a large pool
+        return bench.on_test(committee, thresholds)
+    problem = as_problem(bench.test.only(committee.stages), bench.costs)
+    seen = exhaustive.evaluate(problem, tuple(range(len(committee.stages))), committee.setting, thresholds)
+    left = [here - there for here, there in zip(seen.reach, (*seen.reach[1:], 0), strict=True)]
+    exit_rates = tuple(count / problem.images for count in left)
+    return Evaluation(problem.images, seen.right, exit_rates, seen.mean_cost, seen.worst_cost)
+
+
+def _single_rows(bench: Bench) -> list[Row]:
+    by_cost = sorted(bench.test.names, key=lambda name: bench.costs[name])
+    singles = [Row(name, SINGLE, on_test(bench, Committee.of([name]))) for name in by_cost]
+    everyone = on_test(bench, Committee.of(by_cost), [NEVER] * (len(by_cost) - 1))
+    return [*singles, Row(ENSEMBLE, "ensemble", everyone)]
+
+
+def _cascade_rows(bench: Bench, cascade: Cascade, committee: Committee) -> list[Row]:
+    chosen = Row(CASCADE, CASCADE, on_test(bench, committee, cascade.thresholds))
+    points = [
+        Row(f"  {name}", POINT, on_test(bench, committee, cascade.thresholds_at(name)))
+        for name in cascade.operating_points
+    ]
+    return [chosen, *points]
+
+
+def _reference(bench: Bench, cascade: Cascade, rows: Sequence[Row]) -> Row:
+    noted = cascade.evidence.get("reference")
+    name = noted.get("backbone") if isinstance(noted, dict) else None
+    singles = {row.name: row for row in rows if row.kind == SINGLE}
+    return singles[name] if name in singles else singles[bench.best_single()]
+
+
+def _check_known(stages: Sequence[str], bench: Bench) -> None:
+    foreign = [name for name in stages if name not in bench.test.names]
+    if foreign:
+        raise ChoiceError(
+            f"cascade.json or the last search has the stage {foreign[0]!r}, which is not in this pool; "
+            "give the pool it was made of, or search again"
+        )

@@ -1,0 +1,57 @@
+"""The ensembles that pay: committees that every image runs whole, none of them both worse and dearer than another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from build_cascade.exhaustive import search as exhaustive
+from build_cascade.exhaustive.committees import Committee as Places
+from build_cascade.exhaustive.committees import Constraints, list_committees
+from build_cascade.exhaustive.frontier import Ensemble
+from build_cascade.exhaustive.setting import Setting, geometric_weights
+from build_cascade.exhaustive.sources import Problem
+from build_cascade.predictions import Predictions
+from build_cascade.search import Committee, as_problem
+from cascade_spec import MAX_STAGES
+
+MOST_COMMITTEES = 2500  # a second on 25,000 images
+
+
+def best_ensembles(predictions: Predictions, costs: Mapping[str, float]) -> list[Committee]:
+    """Return the ensembles of two or more backbones, equal in weight, that none other beats; cheapest first.
+
+    Args:
+        predictions: Of the pool, on the images to choose on.
+        costs: Cost of one image in each backbone.
+    """
+    problem = as_problem(predictions, costs)
+    committees = [c for c in list_committees(problem.costs, Constraints(_most_members(problem))) if len(c) > 1]
+    if not committees:
+        return []
+    return [
+        Committee.of([problem.names[place] for place in found.committee])
+        for found in _undominated(_ensembles(problem, committees))
+    ]
+
+
+def _ensembles(problem: Problem, committees: list[Places]) -> list[Ensemble]:
+    """Count right answers with nobody leaving; one threshold a stage is tried beside, the fewest there can be."""
+    found = exhaustive.search(problem, Setting(geometric_weights(1.0, MAX_STAGES)), committees=committees, thresholds=1)
+    return found.ensembles(problem.costs)
+
+
+def _most_members(problem: Problem) -> int:
+    """Return the most members, two at least, for which there are not too many committees."""
+    models, members = len(problem.names), 2
+    while members < MAX_STAGES and sum(math.comb(models, m) for m in range(2, members + 2)) <= MOST_COMMITTEES:
+        members += 1
+    return members
+
+
+def _undominated(ensembles: list[Ensemble]) -> list[Ensemble]:
+    kept: list[Ensemble] = []
+    for ensemble in sorted(ensembles, key=lambda ensemble: (ensemble.cost, -ensemble.right)):
+        if not kept or ensemble.right > kept[-1].right:
+            kept.append(ensemble)
+    return kept

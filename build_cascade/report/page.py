@@ -1,0 +1,130 @@
+"""Write the report's files: three PNGs, and one page that holds everything and needs no network."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from build_cascade.choice import Bench
+from build_cascade.report import frontier_figure, stage_figures, words
+from build_cascade.report.content import CASCADE, POINT, Report
+from build_cascade.report.style import DARK, LIGHT, Drawing, as_data, save_png
+from build_cascade.report.table import accuracy_in_words, cells, cost_in_words, exits_in_words, headers
+from build_engines.files import write_text_whole
+from cascade_spec import Cascade
+
+PAGE = "index.html"
+
+
+@dataclass(frozen=True)
+class Line:
+    """Hold one line of a table on the page."""
+
+    cells: tuple[str, ...]
+    chosen: bool = False
+    indented: bool = False
+
+
+def write_report(
+    report: Report, bench: Bench, cascade: Cascade, images_per_s: Mapping[str, float], folder: Path
+) -> Path:
+    """Write figures and page into a folder; return the page.
+
+    Args:
+        report: What to show.
+        bench: Where it comes from: how many images, which costs.
+        cascade: With its evidence.
+        images_per_s: Measured speeds, by the rows' names; may be empty.
+        folder: Made if it is not there.
+    """
+    drawings = _drawings(report, cascade)
+    for name, drawing in drawings.items():
+        save_png(drawing, folder / f"{name}.png")
+    template = Environment(
+        loader=PackageLoader("build_cascade.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    ).get_template("page.html.j2")
+    figures = {
+        name: {"light": as_data(drawing, LIGHT), "dark": as_data(drawing, DARK)} for name, drawing in drawings.items()
+    }
+    content = _sentences(report, bench, cascade) | _tables(report, cascade, images_per_s)
+    write_text_whole(folder / PAGE, template.render(figures=figures, **content))
+    return folder / PAGE
+
+
+def _drawings(report: Report, cascade: Cascade) -> dict[str, Drawing]:
+    stages = tuple(stage.model for stage in cascade.stages)
+    title = f"{cascade.name}: {len(report.singles)} {_plural(len(report.singles), 'backbone')} and their cascades"
+    return {
+        "frontier": functools.partial(frontier_figure.draw, report, stages, title=title),
+        "exits": functools.partial(stage_figures.draw_exits, report, stages),
+        "coverage": functools.partial(stage_figures.draw_coverage, report),
+    }
+
+
+def _sentences(report: Report, bench: Bench, cascade: Cascade) -> dict[str, Any]:
+    return {
+        "name": cascade.name,
+        "stages": " → ".join(stage.model for stage in cascade.stages),
+        "backbones": len(report.singles),
+        "images": report.chosen.evaluation.images,
+        "unit": report.unit,
+        "headline": words.headline(report),
+        "guarantee": words.guarantee(cascade),
+        "how_chosen": words.how_chosen(bench, cascade, report),
+        "warnings": words.warnings(bench, cascade),
+    }
+
+
+def _tables(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "measured": bool(images_per_s),
+        "headers": headers(report),
+        "rows": [Line(cells(row, report, images_per_s), row.kind == CASCADE, row.kind == POINT) for row in report.rows],
+        "star_headers": ("star", "stages", "accuracy % (95 %)", report.unit, "exits %"),
+        "stars": _stars(report),
+        "point_headers": ("", "thresholds", "accuracy % (95 %)", report.unit, f"against {report.reference.name}"),
+        "points": _points(report, cascade),
+    }
+
+
+def _stars(report: Report) -> list[Line]:
+    return [
+        Line(
+            (
+                str(number),
+                members.name,
+                accuracy_in_words(members.evaluation),
+                cost_in_words(members.evaluation.mean_cost, report),
+                exits_in_words(members.evaluation),
+            )
+        )
+        for number, members in enumerate(report.stars, start=1)
+    ]
+
+
+def _points(report: Report, cascade: Cascade) -> list[Line]:
+    return [
+        Line(
+            (
+                row.name.strip(),
+                words.thresholds_in_words(cascade.thresholds_at(row.name.strip())),
+                accuracy_in_words(row.evaluation),
+                cost_in_words(row.evaluation.mean_cost, report),
+                words.saving(row.evaluation, report.reference.evaluation).rsplit(" ", 1)[0],
+            )
+        )
+        for row in report.points
+    ]
+
+
+def _plural(count: int, word: str) -> str:
+    return word if count == 1 else f"{word}s"

@@ -1,0 +1,55 @@
+"""The report's table, for the terminal and for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.table import Table
+
+from build_cascade.evaluation import Evaluation
+from build_cascade.report.content import CASCADE, POINT, Report, Row
+from cascade_spec import Cascade
+
+
+def headers(report: Report) -> tuple[str, ...]:
+    """Return the headers of the columns."""
+    return ("", "accuracy % (95 %)", report.unit, "worst", "images/s", "exits %")
+
+
+def cells(row: Row, report: Report, images_per_s: Mapping[str, float]) -> tuple[str, ...]:
+    """Return the cells of a row as they are shown."""
+    return (
+        row.name,
+        accuracy_in_words(row.evaluation),
+        cost_in_words(row.evaluation.mean_cost, report),
+        cost_in_words(row.evaluation.worst_cost, report),
+        f"{images_per_s[row.name]:.0f}" if row.name in images_per_s else "",
+        exits_in_words(row.evaluation) if row.kind in {CASCADE, POINT} else "",
+    )
+
+
+def accuracy_in_words(seen: Evaluation) -> str:
+    """Return accuracy and interval in per cent, such as 98.8 (97.4–99.4)."""
+    return f"{seen.accuracy:.1%} ({seen.interval[0]:.1%}–{seen.interval[1]:.1%})".replace("%", "")
+
+
+def cost_in_words(cost: float, report: Report) -> str:
+    """Return a cost in the shown unit, without it."""
+    return f"{cost * report.factor:.3g}"
+
+
+def exits_in_words(seen: Evaluation) -> str:
+    """Return the share of images that leave at each stage, in per cent."""
+    return " / ".join(f"{rate:.0%}" for rate in seen.exit_rates).replace("%", "")
+
+
+def table(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -> Table:
+    """Return the report as a table for the terminal."""
+    images = report.rows[0].evaluation.images
+    title = f"{cascade.name}: {' → '.join(stage.model for stage in cascade.stages)} (on {images} test images)"
+    result = Table(title=title)
+    for header in headers(report):
+        result.add_column(header, no_wrap=True)
+    for row in report.rows:
+        result.add_row(*cells(row, report, images_per_s), style="bold" if row.kind == CASCADE else None)
+    return result

@@ -1,0 +1,119 @@
+"""The sentences of the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from build_cascade.choice import NO_GUARANTEE, Bench
+from build_cascade.costs import MS
+from build_cascade.evaluation import Evaluation
+from build_cascade.report.content import Report
+from build_cascade.report.table import accuracy_in_words, cost_in_words
+from cascade_spec import NEVER, Cascade
+
+ALIKE = 0.005  # a cost that differs by less is called the same
+
+
+def headline(report: Report) -> list[str]:
+    """Say what the cascade reaches, and what it saves against the best single backbone."""
+    seen, reference = report.chosen.evaluation, report.reference
+    compared = f"{reference.name}, the best single backbone on calibration"
+    return [
+        f"Right on {_percent(seen)} of {seen.images} test images at a mean cost of "
+        f"{cost_in_words(seen.mean_cost, report)} {report.unit} an image.",
+        f"That is {saving(seen, reference.evaluation)} {compared}: "
+        f"{_percent(reference.evaluation)} at {cost_in_words(reference.evaluation.mean_cost, report)} {report.unit}.",
+    ]
+
+
+def saving(seen: Evaluation, reference: Evaluation) -> str:
+    """Compare two mean costs in words."""
+    ratio = seen.mean_cost / reference.mean_cost
+    if abs(1 - ratio) < ALIKE:
+        return "as dear as"
+    return f"{1 - ratio:.0%} cheaper than" if ratio < 1 else f"{ratio - 1:.0%} dearer than"
+
+
+def guarantee(cascade: Cascade) -> str:
+    """Return what cascade.json says is guaranteed."""
+    return str(cascade.evidence.get("guarantee", "none is recorded in cascade.json")).rstrip(".")
+
+
+def how_chosen(bench: Bench, cascade: Cascade, report: Report) -> list[str]:
+    """Say on which images, for which goal, by what costs and when the cascade was chosen."""
+    evidence = cascade.evidence
+    seen, costs = _mapping(evidence.get("calibration")), _mapping(evidence.get("costs"))
+    made = " on ".join(str(evidence[key]) for key in ("made_by", "date") if key in evidence)
+    sentences = [
+        f"Goal: {_goal(_mapping(evidence.get('goal')), cascade.cost_unit)}.",
+        f"Stages and thresholds were chosen on {len(bench.calibration.class_ids)} calibration images, all numbers here "
+        f"are of {report.chosen.evaluation.images} test images.",
+        f"On calibration the cascade was right on {seen['accuracy']:.1%}." if "accuracy" in seen else "",
+        f"Rule: {_combined(cascade)}; an image leaves when its confidence "
+        f"({cascade.confidence.replace('_', ' ')}) reaches {thresholds_in_words(cascade.thresholds)}.",
+        f"Costs shown are in {report.unit}; their source: {bench.costs.source}.",
+        f"It was chosen by costs in {costs['unit']}; their source: {costs['source']}."
+        if _differs(costs, bench)
+        else "",
+        f"Made by {made}." if made else "",
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
+def thresholds_in_words(thresholds: tuple[float, ...]) -> str:
+    """Return thresholds such as 0.6527 / never; one a stage but the last."""
+    written = [NEVER if threshold == float("inf") else f"{threshold:.4f}" for threshold in thresholds]
+    return " / ".join(written) or "no threshold: there is one stage"
+
+
+def warnings(bench: Bench, cascade: Cascade) -> list[str]:
+    """Say what the numbers do not show."""
+    sentences = [
+        "Do not pick another cascade by its test numbers here: those would then be too good to hold. Search again, "
+        "and report on images that took no part.",
+        "The intervals are of each accuracy alone. They do not say that two differ, or that two whose intervals "
+        "overlap are alike.",
+        "Everything is said of images of the same kind; other cameras, classes or shares of classes are not covered.",
+    ]
+    if guarantee(cascade) == NO_GUARANTEE:
+        sentences.insert(
+            0, "Nothing is guaranteed: the best of many cascades on calibration is a little worse on new images."
+        )
+    if bench.costs.unit == MS:
+        return [*sentences, "Milliseconds are of the machine and the load that they were measured under."]
+    return [
+        *sentences,
+        "Multiply-accumulates are no milliseconds: what they take depends on the machine and the batch.",
+    ]
+
+
+def _goal(goal: dict[str, Any], unit: str) -> str:
+    accuracy, cost = goal.get("accuracy_at_least"), goal.get("cost_at_most")
+    limit = "" if cost is None else f" at a mean cost of at most {cost:.4g} {unit}"
+    if accuracy is not None:
+        return f"the cheapest cascade with an accuracy of at least {accuracy:.2%} on calibration{limit}"
+    return f"the most accurate cascade on calibration{limit}" if limit else "not recorded"
+
+
+def _combined(cascade: Cascade) -> str:
+    if cascade.combine == "last":
+        return "each stage's own prediction"
+    mean = "mean" if cascade.combine == "mean" else "normalised geometric mean"
+    weights = ", ".join(f"{stage.weight:g}" for stage in cascade.stages)
+    return f"the weighted {mean} of the stages' predictions (weights {weights})"
+
+
+def _percent(seen: Evaluation) -> str:
+    accuracy, interval = accuracy_in_words(seen).split(" ")
+    return f"{accuracy} % {interval.rstrip(')')} %)"
+
+
+def _differs(costs: dict[str, Any], bench: Bench) -> bool:
+    return {"unit", "source"} <= set(costs) and (costs["unit"], costs["source"]) != (
+        bench.costs.unit,
+        bench.costs.source,
+    )
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
