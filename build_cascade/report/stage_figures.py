@@ -18,6 +18,7 @@ from build_cascade.report.table import exits_in_words
 BAR_INCHES = 0.42
 LEAST_NAMED = 0.06  # a narrower part of a bar has no room for its number
 DRAWN_POINTS = 600
+LONGEST_BESIDE = 26  # letters of a name in a legend of two columns
 COVERAGE_INCHES = 4.6
 
 
@@ -33,7 +34,7 @@ def draw_exits(report: Report, stages: tuple[str, ...], theme: Theme) -> Figure:
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     handles = [Patch(color=theme.stages[place], label=f"{place + 1}  {stage}") for place, stage in enumerate(stages)]
-    figure.legend(handles=handles, loc="outside upper left", ncols=2, frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper left", ncols=_columns(stages), frameon=False, fontsize=9)
     return figure
 
 
@@ -46,6 +47,11 @@ def _draw_bar(axes: Axes, height: int, row: Row, theme: Theme) -> None:
             axes.text(middle, height, f"{rate:.0%}", ha="center", va="center", fontsize=9, color=on_paper(colour))
         left += 100 * rate
     axes.text(101, height, exits_in_words(row.evaluation), ha="left", va="center", fontsize=9)
+
+
+def _columns(names: Sequence[str]) -> int:
+    """Return how many names of a legend fit side by side."""
+    return 2 if max(map(len, names)) <= LONGEST_BESIDE else 1
 
 
 def draw_coverage(report: Report, theme: Theme) -> Figure:
@@ -65,7 +71,9 @@ def draw_coverage(report: Report, theme: Theme) -> Figure:
     axes.set_ylim(bottom=0)
     axes.grid()
     axes.set_axisbelow(True)
-    figure.legend(loc="outside upper left", ncols=2, frameon=False, fontsize=9)
+    figure.legend(
+        loc="outside upper left", ncols=_columns([curve.name for curve in report.curves]), frameon=False, fontsize=9
+    )
     return figure
 
 

@@ -88,7 +88,8 @@ def test_names_cover_neither_each_other_nor_the_points():
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
     generator = np.random.default_rng(0)
-    points = generator.random((20, 2))
+    points = generator.random((20, 2)) * [0.3, 1.0]
+    axes.set_xlim(-0.4, 0.7)
     axes.scatter(*points.T)
     place(axes, [Label(f"backbone_{i}", x, y) for i, (x, y) in enumerate(points)], [], "black")
     figure.draw_without_rendering()
