@@ -49,11 +49,14 @@ def classify(
     model: Model = DEFAULT_MODEL,
     operating_point: Annotated[str | None, typer.Option(help="A name from the served cascade.json.")] = None,
     max_stage: Annotated[int | None, typer.Option(help="The last stage to pay for; 1 is the first.")] = None,
+    encoded: Annotated[bool, typer.Option("--encoded", help="Send the files as they are; the server decodes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Classify image files; say which stage answered."""
     with CascadeClient(url, model=model) as client:
-        results = client.classify(files, operating_point=operating_point, max_stage=max_stage, details=True)
+        results = client.classify(
+            files, operating_point=operating_point, max_stage=max_stage, details=True, encoded=encoded
+        )
     if as_json:
         for file, result in zip(files, results, strict=True):
             typer.echo(json.dumps({"file": str(file), **result.as_dict()}))
