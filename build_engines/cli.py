@@ -74,7 +74,7 @@ def repository(
     if not encoded:
         remove_encoded(output)
         return
-    for name, wrote in write_encoded(loaded, output, max_pixels).items():
+    for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
 
 

@@ -76,9 +76,9 @@ def put_cascade(repository: Path) -> None:
     write_folder_whole(target, write)
 
 
-def write_encoded(pool: Pool, repository: Path, max_pixels: int = encoded.MAX_PIXELS) -> dict[str, bool]:
+def write_encoded(canvas: int, repository: Path, max_pixels: int = encoded.MAX_PIXELS) -> dict[str, bool]:
     """Write the entries that take encoded images for the cascade; return whether anything of each was written."""
-    decode = encoded.decode_config(pool.canvas, max_pixels)
+    decode = encoded.decode_config(canvas, max_pixels)
     return {
         encoded.DECODE: _write_entry(repository, decode, encoded.fill),
         encoded.ENCODED: _write_entry(repository, encoded.ensemble_config(), lambda _: None),

@@ -74,7 +74,7 @@ def tiny_repository(
     for backbone in tiny_pool.backbones:
         write_backbone(tiny_pool, backbone, tiny_workspace, repository, "embedded")
     put_cascade(repository)
-    write_encoded(tiny_pool, repository)
+    write_encoded(CANVAS, repository)
     (repository / "cascade" / "cascade.json").write_text(tiny_cascade.to_json())
     return repository
 

@@ -181,9 +181,9 @@ def test_the_ensemble_fits_every_cascade(repository_copy, stages, max_batch_size
         assert same(client.classify(images, details=True, encoded=True), client.classify(images, details=True))
 
 
-def test_the_size_limit_is_a_setting(repository_copy, tiny_pool):
-    assert write_encoded(tiny_pool, repository_copy, MAX_PIXELS) == {"decode": False, "cascade_encoded": False}
-    assert write_encoded(tiny_pool, repository_copy, 96 * 95) == {"decode": True, "cascade_encoded": False}
+def test_the_size_limit_is_a_setting(repository_copy):
+    assert write_encoded(CANVAS, repository_copy, MAX_PIXELS) == {"decode": False, "cascade_encoded": False}
+    assert write_encoded(CANVAS, repository_copy, 96 * 95) == {"decode": True, "cascade_encoded": False}
     with EmbeddedServer(repository_copy) as server, CascadeClient(server.addresses.grpc) as client:
         client.classify([encode(picture(size=92))], encoded=True)
         with pytest.raises(InvalidImage, match="exceeds limit of 9120"):
