@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+PERF_ANALYZER := .perf_analyzer
 CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint format clean
+.PHONY: help install demo serve perf-analyzer test lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,17 @@ demo: install ## Train a small pool, choose a cascade, serve it, classify real i
 
 serve: install ## Serve model_repository on this machine until Ctrl-C
 	$(BIN)/serve-repository $(SERVE_OPTIONS)
+
+perf-analyzer: $(BIN)/perf_analyzer ## Fetch NVIDIA's perf_analyzer, for cascade bench
+
+# The wheels lie in a folder of their own: the environment keeps its newer tritonclient. libb64 comes with nvidia-pytriton.
+$(BIN)/perf_analyzer: $(INSTALLED)
+	$(BIN)/pip install --quiet --no-deps --upgrade --target $(PERF_ANALYZER) tritonclient==2.51.0 nvidia-cuda-runtime-cu12
+	ln -sf $(CURDIR)/$(VENV)/lib/python3.*/site-packages/nvidia_pytriton.libs/libb64-*.so.0d $(PERF_ANALYZER)/libb64.so.0d
+	@printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$$@"\n' \
+	  '$(CURDIR)/$(PERF_ANALYZER):$(CURDIR)/$(PERF_ANALYZER)/nvidia/cuda_runtime/lib' \
+	  '$(CURDIR)/$(PERF_ANALYZER)/bin/perf_analyzer' > $@
+	@chmod +x $@ && $@ --version || { rm -f $@; exit 1; }
 
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)

@@ -19,14 +19,16 @@ def environment() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in ("numpy", "numba", "scipy")},
+        "packages": {
+            name: version(name) for name in ("numpy", "numba", "scipy", "pillow", "tritonclient", "nvidia-pytriton")
+        },
     }
 
 
-def write_result(name: str, content: dict[str, Any]) -> Path:
-    """Write a result as JSON; the file's name says how many cores, which Python and numba."""
+def write_result(name: str, content: dict[str, Any], package: str = "numba") -> Path:
+    """Write a result as JSON; the file's name says how many cores, which Python, and the version of one package."""
     seen = environment()
-    tag = f"{seen['cores']}core-py{seen['python']}-numba{seen['packages']['numba']}"
+    tag = f"{seen['cores']}core-py{seen['python']}-{package}{seen['packages'][package]}"
     path = RESULTS / f"{name}-{tag}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"environment": seen, **content}, indent=1) + "\n")

@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from build_engines.console import friendly_errors, progress_bar
+from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
 from build_engines.pool import load_pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
-from build_engines.triton_repository import put_cascade, write_backbone
+from build_engines.triton_repository import put_cascade, remove_encoded, write_backbone, write_encoded
 from build_engines.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -29,6 +30,8 @@ Images = Annotated[
 ]
 Repository = Annotated[Path, typer.Option(help="The Triton model repository to write to.")]
 RuntimeName = Annotated[str, typer.Option(help=f"What serves the backbones: {', '.join(RUNTIMES)}.")]
+Encoded = Annotated[bool, typer.Option(help="Whether the cascade is to take encoded images too; needs Pillow there.")]
+MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, width x height.")]
 
 
 @app.command()
@@ -58,14 +61,21 @@ def repository(
     build: Build = Path("build"),
     output: Repository = Path("model_repository"),
     runtime: RuntimeName = "embedded",
+    encoded: Encoded = True,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
-    """Write a Triton entry for every exported backbone, and the cascade's BLS model beside them."""
+    """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     for backbone in loaded.backbones:
         wrote = write_backbone(loaded, backbone, workspace, output, runtime)
         console.print(f"{output / backbone.name}: {'written' if wrote else 'reused'}")
     put_cascade(output)
+    if not encoded:
+        remove_encoded(output)
+        return
+    for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items():
+        console.print(f"{output / name}: {'written' if wrote else 'reused'}")
 
 
 def _table(title: str, records: dict[str, ExportRecord]) -> Table:

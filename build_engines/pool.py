@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from build_engines.errors import PoolError
 
 PRETRAINED = "pretrained"
+SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
 
 Channels = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -63,8 +64,9 @@ class Pool(BaseModel):
         repeated = [name for name, count in Counter(b.name for b in self.backbones).items() if count > 1]
         if repeated:
             raise ValueError(f"two backbones are called {repeated[0]!r}; give each its own name")
-        if "cascade" in {b.name for b in self.backbones}:
-            raise ValueError("'cascade' is the name of the served cascade; call the backbone something else")
+        taken = sorted(SERVED_NAMES & {b.name for b in self.backbones})
+        if taken:
+            raise ValueError(f"{taken[0]!r} is served beside the backbones; call the backbone something else")
         for backbone in self.backbones:
             if backbone.classes != len(self.labels):
                 raise ValueError(

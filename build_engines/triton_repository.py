@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
+from build_engines import encoded
 from build_engines.errors import BuildError
 from build_engines.files import write_folder_whole
 from build_engines.pool import Backbone, Pool
@@ -42,17 +44,9 @@ def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, reposit
     record = ExportRecord.required(pool, backbone, workspace)
     config = backbone_config(pool, backbone, RUNTIMES[runtime])
     config.parameters[MADE_FROM].string_value = record.onnx_sha256
-    entry = repository / backbone.name
-    if _is_current(entry, config):
-        return False
-
-    def write(folder: Path) -> None:
-        (folder / VERSION).mkdir()
-        RUNTIMES[runtime].fill(folder / VERSION, workspace.onnx(backbone.name))
-        (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
-
-    write_folder_whole(entry, write)
-    return True
+    return _write_entry(
+        repository, config, lambda version: RUNTIMES[runtime].fill(version, workspace.onnx(backbone.name))
+    )
 
 
 def backbone_config(pool: Pool, backbone: Backbone, runtime: Runtime) -> ModelConfig:
@@ -80,6 +74,36 @@ def put_cascade(repository: Path) -> None:
             (folder / "cascade.json").write_bytes(text)
 
     write_folder_whole(target, write)
+
+
+def write_encoded(canvas: int, repository: Path, max_pixels: int = encoded.MAX_PIXELS) -> dict[str, bool]:
+    """Write the entries that take encoded images for the cascade; return whether anything of each was written."""
+    decode = encoded.decode_config(canvas, max_pixels)
+    return {
+        encoded.DECODE: _write_entry(repository, decode, encoded.fill),
+        encoded.ENCODED: _write_entry(repository, encoded.ensemble_config(), lambda _: None),
+    }
+
+
+def remove_encoded(repository: Path) -> None:
+    """Remove the entries that take encoded images, the ensemble first."""
+    for name in (encoded.ENCODED, encoded.DECODE):
+        shutil.rmtree(repository / name, ignore_errors=True)
+
+
+def _write_entry(repository: Path, config: ModelConfig, fill: Callable[[Path], None]) -> bool:
+    """Write an entry whole, unless it is there with the same configuration; return whether it was written."""
+    entry = repository / config.name
+    if _is_current(entry, config):
+        return False
+
+    def write(folder: Path) -> None:
+        (folder / VERSION).mkdir()
+        fill(folder / VERSION)
+        (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+    write_folder_whole(entry, write)
+    return True
 
 
 def _is_current(entry: Path, config: ModelConfig) -> bool:

@@ -19,6 +19,7 @@ from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
 MINIMUM_GLIBC = (2, 35)
 CASCADE = "cascade"
+ABOVE_BACKBONES = frozenset({CASCADE, "decode", "cascade_encoded"})
 
 
 class ServerError(Exception):
@@ -99,12 +100,13 @@ def check_cascade(repository: Path) -> Cascade:
 
 
 def backbones(repository: Path) -> list[str]:
-    """List the repository's entries other than the cascade.
+    """List the repository's entries other than the cascade and what stands around it.
 
     Raises:
         ServerError: there are none.
     """
-    names = sorted(path.parent.name for path in repository.glob("*/config.pbtxt") if path.parent.name != CASCADE)
+    entries = {path.parent.name for path in repository.glob("*/config.pbtxt")}
+    names = sorted(entries - ABOVE_BACKBONES)
     if not names:
         raise ServerError(f"{repository} holds no backbone; write the entries with build-engines repository")
     return names

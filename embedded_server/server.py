@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import socket
 import tempfile
@@ -10,9 +11,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
+from PIL import Image
 from pytriton.client.exceptions import PyTritonClientError
 from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
 from tritonclient.grpc import InferenceServerClient, InferInput
@@ -175,9 +178,18 @@ def _black_inputs(client: InferenceServerClient, model: str) -> list[InferInput]
     for described in client.get_model_metadata(model).inputs:
         shape = [1, *(max(int(extent), 1) for extent in described.shape[1:])]
         tensor = InferInput(described.name, shape, described.datatype)
-        tensor.set_data_from_numpy(np.zeros(shape, triton_to_np_dtype(described.datatype)))
+        tensor.set_data_from_numpy(_black(shape, described.datatype))
         inputs.append(tensor)
     return inputs
+
+
+def _black(shape: list[int], datatype: str) -> npt.NDArray[Any]:
+    """Return black images: encoded where bytes are taken, else zeros."""
+    if datatype != "BYTES":
+        return np.zeros(shape, triton_to_np_dtype(datatype))
+    png = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(png, "PNG")
+    return np.full(shape, png.getvalue(), dtype=object)
 
 
 def _chosen_ports(wanted: dict[str, int | None]) -> dict[str, int]:

@@ -20,7 +20,7 @@ from helpers import (
 
 from build_engines.export import export
 from build_engines.pool import Pool, load_pool
-from build_engines.triton_repository import put_cascade, write_backbone
+from build_engines.triton_repository import put_cascade, write_backbone, write_encoded
 from build_engines.workspace import Workspace
 from cascade_spec import Cascade, OperatingPoint, Stage
 from embedded_server import EmbeddedServer
@@ -74,6 +74,7 @@ def tiny_repository(
     for backbone in tiny_pool.backbones:
         write_backbone(tiny_pool, backbone, tiny_workspace, repository, "embedded")
     put_cascade(repository)
+    write_encoded(CANVAS, repository)
     (repository / "cascade" / "cascade.json").write_text(tiny_cascade.to_json())
     return repository
 

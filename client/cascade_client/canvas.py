@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 Canvas = npt.NDArray[np.uint8]
@@ -23,12 +23,13 @@ class UnusableImage(ValueError):
     """Say why something given as an image cannot be put on the canvas."""
 
 
-def to_canvas(image: ImageLike, size: int) -> Canvas:
+def to_canvas(image: ImageLike, size: int, formats: tuple[str, ...] | None = None) -> Canvas:
     """Put an image on the canvas: upright, RGB, centre square, `size` pixels a side.
 
     Args:
         image: A path, encoded bytes, a PIL image, or an array UINT8 [H, W, 3] (RGB) or [H, W] (grey).
         size: Side S of the canvas, in pixels.
+        formats: The encodings to read, by Pillow's names; all that Pillow knows if None.
 
     Returns:
         UINT8 [S, S, 3], contiguous.
@@ -36,12 +37,12 @@ def to_canvas(image: ImageLike, size: int) -> Canvas:
     Raises:
         UnusableImage: the file cannot be read, is no image, is cut short, or the array has another shape or dtype.
     """
-    picture = _rgb(_opened(image))
+    picture = _rgb(_opened(image, formats))
     fitted = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(fitted, dtype=np.uint8)
 
 
-def _opened(image: ImageLike) -> Image.Image:
+def _opened(image: ImageLike, formats: tuple[str, ...] | None) -> Image.Image:
     if isinstance(image, Image.Image):
         return _loaded(image, "this PIL image")
     if isinstance(image, np.ndarray):
@@ -50,7 +51,10 @@ def _opened(image: ImageLike) -> Image.Image:
         raise UnusableImage(f"expected a path, bytes, a PIL image or an array, got {type(image).__name__}")
     name = "these bytes" if isinstance(image, bytes) else str(image)
     try:
-        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image)
+        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats)
+    except UnidentifiedImageError as error:
+        known = ", ".join(formats) if formats else "image format that is known here"
+        raise UnusableImage(f"cannot read {name} as an image: no {known}") from error
     except UNREADABLE as error:
         raise UnusableImage(f"cannot read {name} as an image: {error}") from error
     return _loaded(opened, name)

@@ -11,10 +11,14 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress, TaskID
 from rich.table import Column, Table
 
+from cascade_client.bench import Plan, measure, result
+from cascade_client.bench.perf_analyzer import PerfAnalyzer
+from cascade_client.bench.plots import check_can_plot, draw
 from cascade_client.client import DEFAULT_MODEL, CascadeClient
-from cascade_client.errors import CascadeError
+from cascade_client.errors import BenchError, CascadeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console, stderr = Console(), Console(stderr=True)
@@ -49,11 +53,14 @@ def classify(
     model: Model = DEFAULT_MODEL,
     operating_point: Annotated[str | None, typer.Option(help="A name from the served cascade.json.")] = None,
     max_stage: Annotated[int | None, typer.Option(help="The last stage to pay for; 1 is the first.")] = None,
+    encoded: Annotated[bool, typer.Option("--encoded", help="Send the files as they are; the server decodes.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Classify image files; say which stage answered."""
     with CascadeClient(url, model=model) as client:
-        results = client.classify(files, operating_point=operating_point, max_stage=max_stage, details=True)
+        results = client.classify(
+            files, operating_point=operating_point, max_stage=max_stage, details=True, encoded=encoded
+        )
     if as_json:
         for file, result in zip(files, results, strict=True):
             typer.echo(json.dumps({"file": str(file), **result.as_dict()}))
@@ -82,3 +89,70 @@ def status(url: Url = DEFAULT_URL, model: Model = DEFAULT_MODEL) -> None:
     table.add_row("largest request", f"{seen.max_batch_size} images")
     console.print(table)
     raise typer.Exit(0 if seen.ready else 1)
+
+
+@app.command()
+@friendly_errors
+def bench(
+    images: Annotated[Path, typer.Argument(help="Labelled images: a folder that holds one folder a class.")],
+    url: Url = DEFAULT_URL,
+    model: Model = DEFAULT_MODEL,
+    backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; by default all served.")] = None,
+    ensemble: Annotated[list[str] | None, typer.Option(help="A model that runs several backbones at once.")] = None,
+    concurrency: Annotated[str, typer.Option(help="Requests in flight at once, one or several.")] = "1,4,16",
+    batch: Annotated[str, typer.Option(help="Images in a request, one or several.")] = "1,8",
+    rounds: Annotated[int, typer.Option(min=1, help="How often all is measured, in turn; medians count.")] = 3,
+    window_s: Annotated[float, typer.Option(min=0.1, help="A third of what one run measures.")] = 1.0,
+    exit_mix: Annotated[str | None, typer.Option(help="Shares that leave at each stage, such as 60,25,15.")] = None,
+    most_images: Annotated[int, typer.Option(min=1, help="The most images that top-1 is measured on.")] = 2000,
+    perf_analyzer: Annotated[
+        Path | None, typer.Option(envvar="CASCADE_PERF_ANALYZER", help="The program; by default found on PATH.")
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where bench.json, bench.csv and the plots go.")] = Path("bench"),
+    plots: Annotated[bool, typer.Option(help="Whether to draw; needs matplotlib, the extra `bench`.")] = True,
+) -> None:
+    """Measure the cascade beside its backbones with perf_analyzer, on real images."""
+    if plots:
+        check_can_plot()
+    plan = Plan(
+        url=url,
+        cascade=model,
+        images=images,
+        backbones=tuple(backbone or ()),
+        ensembles=tuple(ensemble or ()),
+        concurrencies=tuple(map(int, _numbers("--concurrency", concurrency))),
+        batches=tuple(map(int, _numbers("--batch", batch))),
+        rounds=rounds,
+        window_s=window_s,
+        mix=None if exit_mix is None else _numbers("--exit-mix", exit_mix, least=0),
+        most_images=most_images,
+    )
+    program = PerfAnalyzer.find(perf_analyzer)
+    with Progress(console=console) as progress:
+        measured = measure(plan, program, _Bars(progress).tell)
+    written = measured.write(output) + (draw(measured, output) if plots else [])
+    console.print(result.table(measured))
+    console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
+
+
+class _Bars:
+    """Show one progress bar for each title that is told of."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def tell(self, title: str, done: int, total: int) -> None:
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=total)
+        self._progress.update(self._tasks[title], completed=done)
+
+
+def _numbers(option: str, given: str, least: float = 1) -> tuple[float, ...]:
+    try:
+        numbers = tuple(float(number) for number in given.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < least:
+        raise BenchError(f"{option} takes numbers from {least:g} with commas between, such as 1,8, not {given!r}")
+    return numbers

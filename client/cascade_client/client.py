@@ -7,20 +7,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from PIL import Image
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 from tritonclient.utils import InferenceServerException
 
 from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
+from cascade_client.encoded import SUFFIX, as_encoded_error, read_encoded
 from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, from_triton
 from cascade_client.results import DETAILS, OUTPUTS, Classification, read_results
 
 DEFAULT_MODEL = "cascade"
 DEFAULT_TIMEOUT_S = 30.0
 IMAGES_AXES = 4
+
+Parameters = dict[str, str | int]
+Prepared = TypeVar("Prepared")
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class CascadeClient:
         operating_point: str | None = None,
         max_stage: int | None = None,
         details: bool = False,
+        encoded: bool = False,
     ) -> list[Classification]:
         """Classify images, in requests as large as the server takes.
 
@@ -115,6 +120,8 @@ class CascadeClient:
             operating_point: A name from the served cascade.json; its default thresholds if None.
             max_stage: The last stage to pay for; 1 is the first.
             details: Whether to bring probabilities and the confidence at each stage.
+            encoded: Whether to send JPEG, PNG or WebP images as they are stored, for the server to decode; fewer bytes
+                where they are smaller than the canvas. Images are then paths or encoded bytes.
 
         Returns:
             One classification an image, in order.
@@ -122,15 +129,15 @@ class CascadeClient:
         Raises:
             InvalidImage: an image cannot be used; the message says which and why.
             InvalidRequest: the server refuses the operating point or max_stage.
+            ModelNotFound: it has no such cascade, or takes no encoded images.
             CascadeError: the server is not there, too slow, or failed; see `cascade_client.errors`.
         """
         _check_is_list(images)
-        canvases = [self._canvas(image, place) for place, image in enumerate(images)]
         given = {"operating_point": operating_point, "max_stage": None if max_stage is None else int(max_stage)}
         parameters = {name: value for name, value in given.items() if value is not None}
-        size = self.status.max_batch_size if canvases else 1
-        batches = [np.stack(canvases[start : start + size]) for start in range(0, len(canvases), size)]
-        return [result for batch in batches for result in self._infer(batch, parameters, details)]
+        ask = self._ask_encoded if encoded else self._ask_canvases
+        responses = ask(images, parameters, details)
+        return [result for response in responses for result in read_results(response, details)]
 
     def _canvas(self, image: ImageLike, place: int) -> Canvas:
         try:
@@ -138,15 +145,37 @@ class CascadeClient:
         except UnusableImage as error:
             raise InvalidImage(f"image {place}: {error}") from error
 
-    def _infer(self, batch: Canvas, parameters: dict[str, str | int], details: bool) -> list[Classification]:
-        tensor = InferInput("image", list(batch.shape), "UINT8")
-        tensor.set_data_from_numpy(batch)
+    def _ask_canvases(
+        self, images: Sequence[ImageLike], parameters: Parameters, details: bool
+    ) -> Iterator[InferResult]:
+        canvases = [self._canvas(image, place) for place, image in enumerate(images)]
+        for _, batch in self._batches(canvases):
+            tensor = InferInput("image", [len(batch), *batch[0].shape], "UINT8")
+            tensor.set_data_from_numpy(np.stack(batch))
+            yield self._infer(self.model, tensor, parameters, details)
+
+    def _ask_encoded(self, images: Sequence[ImageLike], parameters: Parameters, details: bool) -> Iterator[InferResult]:
+        encoded = [read_encoded(image, place) for place, image in enumerate(images)]
+        for start, batch in self._batches(encoded):
+            tensor = InferInput("encoded", [len(batch), 1], "BYTES")
+            tensor.set_data_from_numpy(np.array(batch, dtype=object)[:, None])
+            try:
+                yield self._infer(self.model + SUFFIX, tensor, parameters, details)
+            except CascadeError as error:
+                raise as_encoded_error(error, start) from error
+
+    def _batches(self, prepared: list[Prepared]) -> Iterator[tuple[int, list[Prepared]]]:
+        """Cut a list into what one request takes; say where each part starts."""
+        size = self.status.max_batch_size if prepared else 1
+        for start in range(0, len(prepared), size):
+            yield start, prepared[start : start + size]
+
+    def _infer(self, model: str, tensor: InferInput, parameters: Parameters, details: bool) -> InferResult:
         wanted = [InferRequestedOutput(name) for name in (*OUTPUTS, *(DETAILS if details else ()))]
         with self._errors():
-            response = self._triton.infer(
-                self.model, [tensor], outputs=wanted, parameters=parameters, client_timeout=self.timeout_s
+            return self._triton.infer(
+                model, [tensor], outputs=wanted, parameters=parameters, client_timeout=self.timeout_s
             )
-        return list(read_results(response, details))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -6,7 +6,8 @@ CascadeError
 ├── ModelNotFound       the server has no such cascade
 ├── ServerUnavailable   no server answers at the address, or it is full or shutting down
 ├── DeadlineExceeded    no answer within the time given
-└── ServerError         the server failed: a stage is down, for example
+├── ServerError         the server failed: a stage is down, for example
+└── BenchError          what `cascade bench` was asked to measure would mean nothing
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class DeadlineExceeded(CascadeError):
 
 class ServerError(CascadeError):
     """Say how the server failed."""
+
+
+class BenchError(CascadeError):
+    """Say why a measurement would mean nothing, or cannot be made."""
 
 
 BY_STATUS: dict[str, type[CascadeError]] = {

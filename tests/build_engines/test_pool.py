@@ -29,7 +29,7 @@ def test_labels_may_lie_in_a_file(tmp_path):
     [
         ([backbone_entry("a"), backbone_entry("a")], {}, "two backbones are called 'a'"),
         ([backbone_entry("a"), backbone_entry("b", classes=7)], {}, "'b' has 7 classes but the pool has 5 labels"),
-        ([backbone_entry("cascade")], {}, "name of the served cascade"),
+        ([backbone_entry("cascade")], {}, "is served beside the backbones"),
         ([backbone_entry("a/b")], {}, "backbones.0.name"),
         ([backbone_entry("a", input_size="large")], {}, "backbones.0.input_size"),
         ([backbone_entry("a", colour="red")], {}, "backbones.0.colour"),

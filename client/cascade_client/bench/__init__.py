@@ -1,0 +1,7 @@
+"""Measure a served cascade beside its backbones with NVIDIA's perf_analyzer, on real labelled images."""
+
+from cascade_client.bench.measure import measure
+from cascade_client.bench.plan import Plan
+from cascade_client.bench.result import Result
+
+__all__ = ["Plan", "Result", "measure"]

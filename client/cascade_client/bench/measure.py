@@ -1,0 +1,138 @@
+"""The measurement: check that it means something, then drive every model in turn, round after round."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cascade_client.bench.images import Ids, Labelled, exit_mix, open_labelled, rows_at_mix
+from cascade_client.bench.perf_analyzer import WINDOWS, PerfAnalyzer, write_data
+from cascade_client.bench.plan import Plan
+from cascade_client.bench.probe import Probe
+from cascade_client.bench.result import ProbedRun, Result, Run
+from cascade_client.bench.served import Model, Server, models_beside
+from cascade_client.canvas import Canvas, UnusableImage, to_canvas
+from cascade_client.client import CascadeClient, Status
+from cascade_client.errors import BenchError
+
+TIMES_CHANCE = 2.0
+PROBED_IMAGES = 16
+
+Tell = Callable[[str, int, int], None]
+
+
+def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
+    """Measure top-1 once and the speed of every model at every level, in interleaved rounds.
+
+    Args:
+        plan: What to measure.
+        program: perf_analyzer.
+        tell: Told a title, how much of it is done, and its total.
+
+    Raises:
+        BenchError: the measurement would mean nothing; the message says why.
+        CascadeError: the server is not there, has no such model, or fails.
+    """
+    with CascadeClient(plan.url, model=plan.cascade) as client, Server(plan.url) as server:
+        status = _ready(client)
+        _check_mix(plan, status)
+        cascade = Model(plan.cascade, status.canvas, status.max_batch_size, "class_id")
+        models = [cascade, *models_beside(server, cascade, plan.ensembles, plan.backbones)]
+        _check_batches(plan, models)
+        labelled = open_labelled(plan.images, status.classes, plan.most_images)
+        canvases = _canvases(labelled, status.canvas, tell)
+        answers, exits, truth = _asked(server, cascade, canvases, labelled)
+        top1 = {cascade.name: float(np.mean(answers == truth))}
+        _check_above_chance(top1[cascade.name], status)
+        for done, model in enumerate(models[1:], start=1):
+            tell("measuring top-1", done, len(models) - 1)
+            top1[model.name] = float(np.mean(server.class_ids(model, canvases) == truth))
+    sent = rows_at_mix(exits, plan.mix, plan.sent_images)
+    probed = {stage: canvases[exits == stage][:PROBED_IMAGES] for stage in np.unique(exits).tolist()}
+    runs, probes = _rounds(plan, program, models, canvases[sent], probed, tell)
+    return Result(
+        server=status.server,
+        perf_analyzer=program.version,
+        plan=plan,
+        canvas=status.canvas,
+        images=len(canvases),
+        exit_mix=exit_mix(exits[sent], status.stages),
+        top1=top1,
+        runs=tuple(runs),
+        probes=tuple(probes),
+        committees=(cascade.name, *plan.ensembles),
+    )
+
+
+def _ready(client: CascadeClient) -> Status:
+    if not client.status.ready:
+        raise BenchError(f"{client.url}: model {client.model!r} is not ready; its log says why")
+    return client.status
+
+
+def _check_batches(plan: Plan, models: Sequence[Model]) -> None:
+    for model in models:
+        if max(plan.batches) > model.max_batch_size:
+            raise BenchError(
+                f"model {model.name!r} takes {model.max_batch_size} images a request, not {max(plan.batches)}; "
+                "lower --batch"
+            )
+
+
+def _check_above_chance(top1: float, status: Status) -> None:
+    if top1 < min(TIMES_CHANCE / status.classes, 1.0):
+        raise BenchError(
+            f"the cascade is right on {top1:.1%} of these images, about what guessing gives with {status.classes} "
+            "classes: these are not its images, or the class folders are not named like its labels"
+        )
+
+
+def _check_mix(plan: Plan, status: Status) -> None:
+    mix = plan.mix
+    if mix is not None and (len(mix) != status.stages or min(mix) < 0 or sum(mix) <= 0):
+        raise BenchError(f"--exit-mix needs {status.stages} shares, one a stage, such as 60,25,15")
+
+
+def _canvases(labelled: Labelled, size: int, tell: Tell) -> Canvas:
+    canvases = []
+    for done, path in enumerate(labelled.paths, start=1):
+        try:
+            canvases.append(to_canvas(path, size))
+        except UnusableImage as error:
+            raise BenchError(f"{error}; repair or remove the file") from error
+        tell("reading images", done, len(labelled.paths))
+    return np.stack(canvases)
+
+
+def _asked(server: Server, cascade: Model, canvases: Canvas, labelled: Labelled) -> tuple[Ids, Ids, Ids]:
+    """Ask the cascade once; return its answers, their exit stages, and the true classes, INT64 [N] each."""
+    outputs = server.ask(cascade, canvases, ["class_id", "exit_stage", "label"])
+    class_ids, exit_stages, labels = (output[:, 0] for output in outputs)
+    answered = {int(class_id): label.decode() for class_id, label in zip(class_ids, labels, strict=True)}
+    return class_ids.astype(np.int64), exit_stages.astype(np.int64), labelled.class_ids(answered)
+
+
+def _rounds(
+    plan: Plan, program: PerfAnalyzer, models: Sequence[Model], sent: Canvas, probed: dict[int, Canvas], tell: Tell
+) -> tuple[list[Run], list[ProbedRun]]:
+    turns = [(place, level) for place in range(1, plan.rounds + 1) for level in plan.levels]
+    total = len(turns) * (len(models) + 1)
+    runs: list[Run] = []
+    probes: list[ProbedRun] = []
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder) / "images.json"
+        write_data(sent, data)
+        for place, level in turns:
+            for model in models:
+                measured = program.measure(plan.url, model.name, data, level, plan.window_s)
+                runs.append(Run(place, model.name, level, measured))
+                tell("measuring speed", len(runs) + len(probes), total)
+            # In a run of its own, whose throughput does not count: the probe is load too.
+            with Probe(plan.url, models[0], probed) as probe:
+                program.measure(plan.url, models[0].name, data, level, plan.window_s)
+            probes.append(ProbedRun(place, level, probe.latencies_ms((WINDOWS - 1) * plan.window_s)))
+            tell("measuring speed", len(runs) + len(probes), total)
+    return runs, probes

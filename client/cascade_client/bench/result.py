@@ -1,0 +1,207 @@
+"""What was measured: medians over the rounds, the speed-up at equal accuracy, and the files and the table of it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from cascade_client.bench.perf_analyzer import Level, Measured
+from cascade_client.bench.plan import Plan
+
+
+@dataclass(frozen=True)
+class Run:
+    """Hold one run of perf_analyzer on one model."""
+
+    round: int
+    model: str
+    level: Level
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class ProbedRun:
+    """Hold the latencies of single images by exit stage, seen while one level drove the cascade."""
+
+    round: int
+    level: Level
+    latencies_ms: dict[int, list[float]]
+
+
+@dataclass(frozen=True)
+class Line:
+    """Hold the medians of one model at one level.
+
+    Attributes:
+        model: Its name.
+        top1: Share of the labelled images that it is right on.
+        level: How hard the server was driven.
+        measured: Medians over the rounds.
+        faster_than: The fastest single model at this level that is at least as accurate, or else the most accurate
+            one; None for single models.
+        speed_up: Images a second over that model's.
+    """
+
+    model: str
+    top1: float
+    level: Level
+    measured: Measured
+    faster_than: str | None = None
+    speed_up: float | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """Hold a whole measurement.
+
+    Attributes:
+        server: Triton's name and version.
+        perf_analyzer: Its version.
+        plan: What was measured.
+        canvas: Side of the canvas, in pixels.
+        images: How many images top-1 rests on.
+        exit_mix: Share of the sent images that leave at each stage.
+        top1: Of each model.
+        runs: All runs.
+        probes: All latencies by exit stage.
+        committees: The models that are no single backbones: the cascade, and an ensemble if one was named.
+    """
+
+    server: str
+    perf_analyzer: str
+    plan: Plan
+    canvas: int
+    images: int
+    exit_mix: list[float]
+    top1: dict[str, float]
+    runs: tuple[Run, ...]
+    probes: tuple[ProbedRun, ...]
+    committees: tuple[str, ...]
+
+    def lines(self) -> list[Line]:
+        """Return the medians, level by level, the cascade first."""
+        return [line for level in self.plan.levels for line in self._compared(level)]
+
+    def latencies_ms(self, level: Level) -> dict[int, list[float]]:
+        """Return all latencies at a level by exit stage."""
+        found = [probe.latencies_ms for probe in self.probes if probe.level == level]
+        stages = sorted({stage for seen in found for stage in seen})
+        return {stage: [value for seen in found for value in seen.get(stage, [])] for stage in stages}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold: where it was measured, medians and all runs."""
+        own = {
+            name: getattr(self, name) for name in ("server", "perf_analyzer", "canvas", "images", "exit_mix", "top1")
+        }
+        return {
+            "environment": {
+                "cores": os.cpu_count(),
+                "machine": platform.machine(),
+                "python": platform.python_version(),
+            },
+            **own,
+            "plan": {name: str(value) if name == "images" else value for name, value in asdict(self.plan).items()},
+            "medians": [_flat(line) for line in self.lines()],
+            "runs": [_flat(run) for run in self.runs],
+            "latency_by_exit_stage": [
+                {**asdict(level), **_exits(self.latencies_ms(level))} for level in self.plan.levels
+            ],
+        }
+
+    def write(self, folder: Path) -> list[Path]:
+        """Write bench.json, and the medians as bench.csv; return both paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        as_json, as_csv = folder / "bench.json", folder / "bench.csv"
+        as_json.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
+        rows = [_flat(line) for line in self.lines()]
+        with as_csv.open("w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+        return [as_json, as_csv]
+
+    def _compared(self, level: Level) -> list[Line]:
+        lines = [self._median(model, level) for model in self.top1]
+        singles = [line for line in lines if line.model not in self.committees]
+        return [with_speed_up(line, singles) if line.model in self.committees else line for line in lines]
+
+    def _median(self, model: str, level: Level) -> Line:
+        seen = [run.measured for run in self.runs if (run.model, run.level) == (model, level)]
+        medians = {
+            field.name: statistics.median(getattr(one, field.name) for one in seen) for field in fields(Measured)
+        }
+        return Line(model, self.top1[model], level, Measured(**medians))
+
+
+def with_speed_up(line: Line, singles: Sequence[Line]) -> Line:
+    """Compare with the fastest single model that is at least as accurate, or else with the most accurate one."""
+    if not singles:
+        return line
+    equals = [single for single in singles if single.top1 >= line.top1]
+    most = max(single.top1 for single in singles)
+    against = max(
+        equals or [single for single in singles if single.top1 == most], key=lambda one: one.measured.images_per_s
+    )
+    speed_up = line.measured.images_per_s / against.measured.images_per_s
+    return Line(line.model, line.top1, line.level, line.measured, against.model, speed_up)
+
+
+def table(result: Result) -> Table:
+    """Return the medians as a table for the terminal, one section a level."""
+    mix = " / ".join(f"{share:.0%}" for share in result.exit_mix)
+    title = (
+        f"{result.plan.cascade}: top-1 on {result.images} images, exits {mix}, medians of {result.plan.rounds} rounds"
+    )
+    shown = Table(title=title)
+    for header in ("load", "model", "top-1 %", "images/s", "p50 / p99 ms"):
+        shown.add_column(header, no_wrap=True)
+    shown.add_column("speed-up at equal top-1")
+    before = None
+    for line in result.lines():
+        if before not in {None, line.level}:
+            shown.add_section()
+        level = f"{line.level.batch} × {line.level.concurrency}" if line.level != before else ""
+        style = "bold" if line.model == result.plan.cascade else None
+        shown.add_row(level, *_cells(line), style=style)
+        before = line.level
+    return shown
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    seen = line.measured
+    speed_up = f"{line.speed_up:.2f} × {line.faster_than}" if line.speed_up is not None else ""
+    return (
+        line.model,
+        f"{line.top1:.1%}".rstrip("%"),
+        f"{seen.images_per_s:.0f}",
+        f"{seen.p50_ms:.1f} / {seen.p99_ms:.1f}",
+        speed_up,
+    )
+
+
+def _exits(latencies_ms: dict[int, list[float]]) -> dict[str, Any]:
+    return {
+        str(stage): {"requests": len(seen), "p50_ms": statistics.median(seen), "p99_ms": percentile(seen, 99)}
+        for stage, seen in latencies_ms.items()
+    }
+
+
+def percentile(values: Sequence[float], which: int) -> float:
+    """Return a percentile, the nearest value above."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, len(ordered) * which // 100)]
+
+
+def _flat(entry: Run | Line) -> dict[str, Any]:
+    """Return an entry with its level and figures as columns of their own."""
+    parts = asdict(entry)
+    return {**parts.pop("level"), **parts.pop("measured"), **parts}

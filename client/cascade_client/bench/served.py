@@ -1,0 +1,133 @@
+"""What is served beside the cascade, and what each model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from cascade_client.bench.images import Ids
+from cascade_client.canvas import Canvas
+from cascade_client.errors import BenchError, from_triton
+
+CALL_IMAGES = 16
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True)
+class Model:
+    """Describe a served model that takes the canvas.
+
+    Attributes:
+        name: Its Triton model name.
+        canvas: Side of the canvas, in pixels.
+        max_batch_size: The most images in one request.
+        answers: The output that holds its answer: class_id, or else probabilities.
+    """
+
+    name: str
+    canvas: int
+    max_batch_size: int
+    answers: str
+
+
+class Server:
+    """Ask a Triton server about its models.
+
+    Raises:
+        CascadeError: from every method, when the server is not there or a model is not served or fails.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._triton = InferenceServerClient(url)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._triton.close()
+
+    def models(self) -> list[str]:
+        """Name all models that are served."""
+        with self._errors():
+            seen = self._triton.get_inference_statistics(client_timeout=TIMEOUT_S)
+        return sorted(model.name for model in seen.model_stats)
+
+    def describe(self, name: str) -> Model | None:
+        """Describe a model; None if it does not classify canvases in batches.
+
+        Raises:
+            ModelNotFound: it is not served.
+        """
+        with self._errors():
+            metadata = self._triton.get_model_metadata(name, client_timeout=TIMEOUT_S)
+            config = self._triton.get_model_config(name, client_timeout=TIMEOUT_S).config
+        inputs = {tensor.name: tuple(tensor.shape) for tensor in metadata.inputs}
+        outputs = {tensor.name for tensor in metadata.outputs}
+        answers = next((output for output in ("class_id", "probabilities") if output in outputs), None)
+        if answers is None or list(inputs) != ["image"] or config.max_batch_size < 1:
+            return None
+        return Model(name, int(inputs["image"][1]), config.max_batch_size, answers)
+
+    def ask(self, model: Model, canvases: Canvas, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+        """Return some outputs of a model for UINT8 [N, S, S, 3], each [N, ...]."""
+        size = min(CALL_IMAGES, model.max_batch_size)
+        calls = [canvases[start : start + size] for start in range(0, len(canvases), size)]
+        answers = [self._infer(model, call, outputs) for call in calls]
+        return [np.concatenate(parts) for parts in zip(*answers, strict=True)]
+
+    def class_ids(self, model: Model, canvases: Canvas) -> Ids:
+        """Return a model's answer to each canvas, INT64 [N]."""
+        (answer,) = self.ask(model, canvases, [model.answers])
+        return np.asarray(answer[:, 0] if model.answers == "class_id" else answer.argmax(axis=1), dtype=np.int64)
+
+    def _infer(self, model: Model, canvases: Canvas, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+        tensor = InferInput("image", list(canvases.shape), "UINT8")
+        tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
+        wanted = [InferRequestedOutput(name) for name in outputs]
+        with self._errors():
+            response = self._triton.infer(model.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
+        return [response.as_numpy(name) for name in outputs]
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except InferenceServerException as error:
+            raise from_triton(error, self.url) from error
+
+
+def models_beside(
+    server: Server, cascade: Model, ensembles: Sequence[str] = (), backbones: Sequence[str] = ()
+) -> list[Model]:
+    """Return the models to measure beside the cascade: those named, and all backbones if none of them is.
+
+    Raises:
+        ModelNotFound: a named one is not served.
+        BenchError: a named one does not classify canvases, or takes another canvas than the cascade.
+    """
+    named = [_comparable(server, cascade, name) for name in (*ensembles, *backbones)]
+    if backbones:
+        return named
+    rest = [name for name in server.models() if name not in {cascade.name, *ensembles}]
+    found = [model for model in map(server.describe, rest) if model is not None]
+    return [*named, *(one for one in found if one.canvas == cascade.canvas and one.answers == "probabilities")]
+
+
+def _comparable(server: Server, cascade: Model, name: str) -> Model:
+    model = server.describe(name)
+    if model is None:
+        raise BenchError(f"model {name!r} is no classifier: it does not take `image` and answer `probabilities`")
+    if model.canvas != cascade.canvas:
+        raise BenchError(
+            f"model {name!r} takes a canvas of {model.canvas} pixels and {cascade.name!r} one of {cascade.canvas}: "
+            "they cannot be measured on the same images"
+        )
+    return model
