@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 import threading
+from typing import TYPE_CHECKING
 
-from course import Piece, Visit
+if TYPE_CHECKING:
+    from course import Piece, Visit
 
 
 class StageQueue:
