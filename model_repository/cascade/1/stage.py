@@ -11,6 +11,7 @@ import triton_python_backend_utils as pb_utils
 from cascade_spec import Stage
 from job import INPUT
 from refusals import StageError
+from turns import Turns
 
 PREDICTION = "probabilities"
 
@@ -24,6 +25,7 @@ class StageCaller:
     def __init__(self, stage: Stage, classes: int) -> None:
         self._stage = stage
         self._classes = classes
+        self._turns = Turns()
 
     def predict(self, images: Images, tensor: Any = None) -> tuple[Predictions, dict[int, StageError]]:  # noqa: ANN401
         """Ask about UINT8 [n, S, S, 3], no more than the stage takes.
@@ -36,14 +38,25 @@ class StageCaller:
             FP32 [n, C], NaN where the stage failed, and why it did, for each such image.
         """
         try:
-            return self._call(len(images), tensor or pb_utils.Tensor(INPUT, images)), {}
-        except StageError as error:
-            if len(images) == 1:
-                return np.full((1, self._classes), np.nan, np.float32), {0: error}
-        # Whatever upsets the stage in one image must not fail the others.
-        alone = [self.predict(images[place : place + 1]) for place in range(len(images))]
-        failures = {place: failed[0] for place, (_, failed) in enumerate(alone) if failed}
-        return np.concatenate([predictions for predictions, _ in alone]), failures
+            with self._turns.together():
+                return self._call(len(images), tensor or pb_utils.Tensor(INPUT, images)), {}
+        except StageError:
+            return self._predict_one_by_one(images)
+
+    def _predict_one_by_one(self, images: Images) -> tuple[Predictions, dict[int, StageError]]:
+        """Ask about each image alone: whatever upsets the stage in one must not fail the others.
+
+        Alone in Triton, too, which else puts the calls of several workers into one batch, and fails the whole of it.
+        """
+        predictions = np.full((len(images), self._classes), np.nan, np.float32)
+        failures: dict[int, StageError] = {}
+        with self._turns.alone():
+            for place in range(len(images)):
+                try:
+                    predictions[place] = self._call(1, pb_utils.Tensor(INPUT, images[place : place + 1]))[0]
+                except StageError as error:
+                    failures[place] = error
+        return predictions, failures
 
     def _call(self, images: int, tensor: Any) -> Predictions:  # noqa: ANN401
         name = self._stage.model
