@@ -109,7 +109,7 @@ def test_clients_that_give_up_leave_nothing_behind(slow_server, background, imag
     tensor = triton.InferInput("image", [1, *images.shape[1:]], "UINT8")
     tensor.set_data_from_numpy(images[hard[:1]])
     clients = [triton.InferenceServerClient(slow_server.addresses.grpc) for _ in range(2)]
-    contexts = [client.async_infer("cascade", [tensor], lambda *_: None) for client in clients]
+    contexts = [client.async_infer("cascade", [tensor], lambda result, error: None) for client in clients]
     eventually(lambda: in_flight(slow_server) >= 8 + len(contexts), True)
     contexts[0].cancel()
     clients[1].close()
