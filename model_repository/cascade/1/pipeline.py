@@ -13,7 +13,7 @@ from course import Course
 from job import INPUT, Job, send
 from metrics import Metrics
 from queues import Room
-from refusals import Full, Refusal, internal
+from refusals import Full, Refusal, as_refusal
 from stage import StageCaller
 from station import Station
 
@@ -46,8 +46,8 @@ class Pipeline:
         """Take a request in, or refuse it; its answer comes later."""
         try:
             job = Job(request, self._cascade)
-        except Refusal as refusal:
-            self._refuse_at_the_door(request, refusal)
+        except Exception as error:  # raising would fail every request of the batch
+            self._refuse_at_the_door(request, as_refusal(error))
             return
         # Room is taken inside execute(): a request without any stays in Triton's queue, whose limits then act.
         if not self._room.take(len(job.images), wait=self._serving.when_full == "wait"):
@@ -62,14 +62,13 @@ class Pipeline:
         images = len(pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy())
         self._metrics.add("images", images)
         self._metrics.add("failed_images", images, refusal.kind)
-        # Sent, not raised: raising would fail every request of the batch.
         send(request, refusal.response())
 
     def _wave_is_over(self, course: Course) -> None:
         try:
             course.advance()
         except Exception as error:  # whatever happens, the request is answered
-            course.refusal = internal(error)
+            course.refusal = as_refusal(error)
         self._go_on(course)
 
     def _go_on(self, course: Course) -> None:
@@ -85,11 +84,14 @@ class Pipeline:
         try:
             response = self._response(course)
         except Exception as error:  # whatever happens, the request is answered
-            response = self._failure(course, internal(error))
+            response = self._failure(course, as_refusal(error))
         images = len(course.job.images)
         self._metrics.add("images_in_flight", -images)
         self._room.give_back(images)
-        course.job.send(response)
+        try:
+            course.job.send(response)
+        except Exception as error:  # a worker that dies would let every later request hang
+            pb_utils.Logger.log_error(f"cascade: a response could not be sent: {error}")
 
     def _response(self, course: Course) -> Any:  # noqa: ANN401
         if course.refusal is not None:

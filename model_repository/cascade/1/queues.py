@@ -39,6 +39,8 @@ class StageQueue:
                 most -= len(pieces[-1].rows)
                 if oldest.is_taken:
                     heapq.heappop(self._visits)
+            if self._visits:  # enough for another worker
+                self._changed.notify()
             return pieces
 
     def close(self) -> None:

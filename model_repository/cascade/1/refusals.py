@@ -58,6 +58,6 @@ class StageError(Refusal):
     kind = "stage"
 
 
-def internal(error: Exception) -> Refusal:
-    """Return what a caller is told of a fault of the cascade itself."""
-    return Refusal(f"{type(error).__name__} in the cascade: {error}")
+def as_refusal(error: Exception) -> Refusal:
+    """Return what a caller is told: a refusal as it is, anything else as a fault of the cascade itself."""
+    return error if isinstance(error, Refusal) else Refusal(f"{type(error).__name__} in the cascade: {error}")

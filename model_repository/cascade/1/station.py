@@ -11,7 +11,7 @@ from cascade_spec import Stage
 from course import Course, Piece, Visit
 from metrics import Metrics
 from queues import StageQueue
-from refusals import Refusal, internal
+from refusals import Refusal, as_refusal
 from stage import StageCaller
 
 
@@ -55,7 +55,7 @@ class Station:
                 self._ask([piece for piece in pieces if self._is_wanted(piece.course)])
             except Exception as error:  # a worker that dies would let every later request hang
                 for piece in pieces:
-                    piece.course.refusal = internal(error)
+                    piece.course.refusal = as_refusal(error)
             for piece in pieces:
                 if piece.course.is_wave_over(len(piece.rows)):
                     self._done(piece.course)
