@@ -9,7 +9,7 @@ CHECKED := build_engines build_cascade embedded_server demo client/cascade_clien
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer test lint format clean
+.PHONY: help install demo serve perf-analyzer test soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ $(BIN)/perf_analyzer: $(INSTALLED)
 
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)
+
+soak: install ## Ten minutes of mixed load on the served cascade: no crash, no wrong answer, flat memory
+	$(BIN)/pytest -m soak -s $(TEST_OPTIONS)
 
 lint: install ## Check style and types
 	$(BIN)/ruff format --check .

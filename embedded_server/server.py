@@ -102,6 +102,27 @@ class EmbeddedServer:
         """Tell whether the server process runs."""
         return self._triton is not None and bool(self._triton.is_alive())
 
+    def load(self, model: str) -> None:
+        """Load a model as it lies in the repository now, beside or instead of the served one; no request fails.
+
+        Raises:
+            ServerError: Triton cannot load it; what was served before goes on.
+        """
+        try:
+            with contextlib.closing(InferenceServerClient(self.addresses.grpc)) as client:
+                client.load_model(model, headers=self._token())
+        except InferenceServerException as error:
+            raise ServerError(f"Triton could not load {model!r}: {error.message()}") from error
+
+    def unload(self, model: str) -> None:
+        """Stop serving a model, once it has answered what it has."""
+        with contextlib.closing(InferenceServerClient(self.addresses.grpc)) as client:
+            client.unload_model(model, headers=self._token())
+
+    def _token(self) -> dict[str, str]:
+        token = self._triton.get_access_token() if self._triton else None
+        return {"triton-grpc-protocol-triton-access-token": str(token)}
+
     def _start(self) -> None:
         served = self._repository if self._models is None else self._view(self._models)
         self._triton = Triton(config=self._config(served), security_config=TritonSecurityConfig(None, RESTRICTED))
@@ -148,10 +169,9 @@ class EmbeddedServer:
         Raises:
             ServerError: one could not be loaded, or does not answer.
         """
-        token = self._triton.get_access_token() if self._triton else None
         client = InferenceServerClient(self.addresses.grpc)
         with contextlib.closing(client):
-            index = client.get_model_repository_index({"triton-grpc-protocol-triton-access-token": token}).models
+            index = client.get_model_repository_index(self._token()).models
             failed = [f"{model.name}: {model.reason or model.state}" for model in index if model.state != "READY"]
             if failed or not index:
                 raise ServerError(f"Triton could not load {'; '.join(failed) or 'any model'}")

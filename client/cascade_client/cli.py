@@ -68,7 +68,8 @@ def classify(
     table = Table("label", "confidence", "stage", "confidence at each stage", Column("file", overflow="fold"))
     for file, result in zip(files, results, strict=True):
         stages = "  ".join(f"{value:.3f}" for value in result.stage_confidence or ())
-        row = (escape(result.label), f"{result.confidence:.3f}", str(result.exit_stage), stages, escape(str(file)))
+        stage = f"{result.exit_stage} (degraded)" if result.degraded else str(result.exit_stage)
+        row = (escape(result.label), f"{result.confidence:.3f}", stage, stages, escape(str(file)))
         table.add_row(*row)
     console.print(table)
 

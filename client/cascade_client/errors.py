@@ -58,5 +58,6 @@ BY_STATUS: dict[str, type[CascadeError]] = {
 def from_triton(error: InferenceServerException, url: str) -> CascadeError:
     """Return the error of this package for one of tritonclient's."""
     kind = BY_STATUS.get(str(error.status()), ServerError)
-    hint = "; is the server running? (make serve)" if kind is ServerUnavailable else ""
+    is_absent = kind is ServerUnavailable and "connect" in error.message()
+    hint = "; is the server running? (make serve)" if is_absent else ""
     return kind(f"{url}: {error.message()}{hint}")

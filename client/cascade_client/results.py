@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferResult
 
-OUTPUTS = ("class_id", "label", "confidence", "exit_stage")
+OUTPUTS = ("class_id", "label", "confidence", "exit_stage", "degraded")
 DETAILS = ("probabilities", "stage_confidence")
 
 
@@ -23,6 +23,7 @@ class Classification:
         label: Its name.
         confidence: Of the mean prediction at the stage where the image left.
         exit_stage: Which stage answered; 1 is the first and cheapest.
+        degraded: Whether a stage failed that the answer needed; the cascade answers so only where it is set up to.
         probabilities: FP32 [C], the mean prediction; None unless details were asked for.
         stage_confidence: Confidence at each stage that ran; None unless details were asked for.
     """
@@ -31,6 +32,7 @@ class Classification:
     label: str
     confidence: float
     exit_stage: int
+    degraded: bool
     probabilities: npt.NDArray[np.float32] | None = None
     stage_confidence: tuple[float, ...] | None = None
 
@@ -43,9 +45,10 @@ class Classification:
 def read_results(response: InferResult, details: bool) -> Iterator[Classification]:
     """Read the answers of one response, an image each."""
     columns = [response.as_numpy(name)[:, 0] for name in OUTPUTS]
-    for row, (class_id, label, confidence, exit_stage) in enumerate(zip(*columns, strict=True)):
+    for row, (class_id, label, confidence, exit_stage, degraded) in enumerate(zip(*columns, strict=True)):
         extra = _details(response, row) if details else {}
-        yield Classification(int(class_id), label.decode(), float(confidence), int(exit_stage), **extra)
+        answer = int(class_id), label.decode(), float(confidence), int(exit_stage), bool(degraded)
+        yield Classification(*answer, **extra)
 
 
 def _details(response: InferResult, row: int) -> dict[str, Any]:

@@ -6,50 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import tritonclient.grpc as triton
-from helpers import CANVAS, LABELS, random_canvases
+from helpers import CANVAS, LABELS
+from serving import FIELDS, IMAGES, ask, assert_equal, offline
 from tritonclient.utils import InferenceServerException
 
 from cascade_spec import Cascade, Stage
 from embedded_server import EmbeddedServer
-from gating import Outcome, margin, replay
-
-IMAGES = 96
-FIELDS = ("class_id", "confidence", "exit_stage")
-
-
-def ask(server, model, images, outputs=(), **parameters):
-    """A raw call, without our SDK."""
-    client = triton.InferenceServerClient(server.addresses.grpc)
-    tensor = triton.InferInput("image", list(images.shape), "UINT8")
-    tensor.set_data_from_numpy(images)
-    wanted = [triton.InferRequestedOutput(name) for name in outputs]
-    response = client.infer(model, [tensor], outputs=wanted or None, parameters=parameters or None, client_timeout=60)
-    names = outputs or [output.name for output in response.get_response().outputs]
-    return {name: response.as_numpy(name) for name in names}
-
-
-@pytest.fixture(scope="module")
-def images():
-    return random_canvases(IMAGES, seed=1)
-
-
-@pytest.fixture(scope="module")
-def predictions(server, images, tiny_cascade):
-    batches = np.split(images, IMAGES // 8)
-    return [
-        np.concatenate([ask(server, stage.model, batch, ["probabilities"])["probabilities"] for batch in batches])
-        for stage in tiny_cascade.stages
-    ]
-
-
-def offline(cascade, predictions, operating_point=None, max_stage=None) -> Outcome:
-    return replay(cascade.rule, cascade.thresholds_at(operating_point), predictions, max_stage)
-
-
-def assert_equal(served, outcome, rows=slice(None)):
-    for field in FIELDS:
-        np.testing.assert_array_equal(served[field][:, 0], getattr(outcome, field)[rows], err_msg=field)
+from gating import margin
 
 
 def test_the_images_use_every_stage(tiny_cascade, predictions):

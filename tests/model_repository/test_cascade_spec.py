@@ -49,6 +49,14 @@ def test_a_cascade_survives_being_written_and_read():
         (changed(canvas="big"), "canvas must be"),
         (changed(labels=[]), "at least one class"),
         (changed(colour="red"), "unknown field colour"),
+        (changed(mode="parallel"), "mode must be one of cascade, ensemble"),
+        (changed(serving=[]), "serving must be a JSON object"),
+        (changed(serving={"workers": 1}), "serving: unknown field workers"),
+        (changed(serving={"workers_per_stage": 0}), "workers_per_stage must be a whole number from 1"),
+        (changed(serving={"max_images_in_flight": 2.5}), "max_images_in_flight must be a whole number from 1"),
+        (changed(serving={"max_images_in_flight": 31}), "no room for a request of 32 images"),
+        (changed(serving={"when_full": "drop"}), "when_full must be one of refuse, wait"),
+        (changed(serving={"degraded": 1}), "degraded must be true or false"),
     ],
 )
 def test_a_bad_cascade_says_what_to_fix(text, says):

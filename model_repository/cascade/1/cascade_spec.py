@@ -18,6 +18,8 @@ from gating import COMBINES, CONFIDENCES, Rule
 MAX_STAGES = 4
 NEVER = "never"
 DEFAULT_MAX_BATCH_SIZE = 32
+MODES = ("cascade", "ensemble")
+WHEN_FULL = ("refuse", "wait")
 
 
 class SpecError(ValueError):
@@ -70,6 +72,30 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class Serving:
+    """Hold how the server runs the cascade; answers are the same whatever it says.
+
+    Attributes:
+        workers_per_stage: Calls of one stage that may be under way at once.
+        max_images_in_flight: The most images that are inside the cascade at once.
+        when_full: `refuse` a request that finds no room, at once; or let it `wait` in Triton's queue, under its policy.
+        degraded: Answer an image whose stage failed by the stages that did answer, and mark it, rather than fail it.
+    """
+
+    workers_per_stage: int = 2
+    max_images_in_flight: int = 256
+    when_full: str = "refuse"
+    degraded: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("workers_per_stage", "max_images_in_flight"):
+            value = getattr(self, name)
+            _check(_is_whole(value) and value >= 1, f"serving: {name} must be a whole number from 1")
+        _check(self.when_full in WHEN_FULL, f"serving: when_full must be one of {', '.join(WHEN_FULL)}")
+        _check(isinstance(self.degraded, bool), "serving: degraded must be true or false")
+
+
+@dataclass(frozen=True)
 class Cascade:
     """Hold a whole cascade.json.
 
@@ -84,6 +110,8 @@ class Cascade:
         operating_points: Other choices of thresholds, by name.
         max_batch_size: The most images that one request may hold.
         evidence: What the choice rests on; not read by the server.
+        mode: `cascade`; or `ensemble`, in which every image runs all stages, side by side.
+        serving: How the server runs it.
     """
 
     name: str
@@ -96,6 +124,8 @@ class Cascade:
     operating_points: Mapping[str, OperatingPoint] = field(default_factory=dict)
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    mode: str = MODES[0]
+    serving: Serving = field(default_factory=Serving)
 
     def __post_init__(self) -> None:
         _check(_is_whole(self.max_batch_size) and self.max_batch_size >= 1, "max_batch_size must be at least 1")
@@ -109,6 +139,12 @@ class Cascade:
         _check(str(self.combine) in COMBINES, f"combine must be one of {combines}, not {self.combine!r}")
         known = ", ".join(CONFIDENCES)
         _check(str(self.confidence) in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
+        _check(self.mode in MODES, f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
+        room = self.serving.max_images_in_flight
+        _check(
+            room >= self.max_batch_size,
+            f"serving: max_images_in_flight of {room} has no room for a request of {self.max_batch_size} images",
+        )
         self._check_thresholds()
 
     def _check_thresholds(self) -> None:
@@ -200,6 +236,7 @@ def parse_cascade(text: str) -> Cascade:
     )
     fields["operating_points"] = {name: _operating_point(name, point) for name, point in points.items()}
     fields["evidence"] = _mapping(fields.get("evidence", {}), "evidence")
+    fields["serving"] = Serving(**_fields(Serving, fields.get("serving", {}), "serving"))
     return Cascade(**fields)
 
 

@@ -1,0 +1,110 @@
+"""The cascade at work: requests come in, go from station to station, and are answered as soon as they can be."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from cascade_spec import Cascade
+from course import Course
+from job import INPUT, Job, send
+from metrics import Metrics
+from queues import Room
+from refusals import Full, Refusal, as_refusal
+from stage import StageCaller
+from station import Station
+
+
+class Pipeline:
+    """Answer requests from many threads; each is answered once, whatever happens."""
+
+    def __init__(self, cascade: Cascade, metrics: Metrics) -> None:
+        self._cascade = cascade
+        self._metrics = metrics
+        self._serving = cascade.serving
+        self._names = [stage.model for stage in cascade.stages]
+        self._room = Room(self._serving.max_images_in_flight)
+        classes = len(cascade.labels)
+        self._stations = [
+            Station(stage, StageCaller(stage, classes), metrics, self._wave_is_over) for stage in cascade.stages
+        ]
+
+    def start(self) -> None:
+        """Start the stations' workers."""
+        for station in self._stations:
+            station.start(self._serving.workers_per_stage)
+
+    def close(self) -> None:
+        """Return when every request has been answered."""
+        for station in self._stations:  # first to last, as images go
+            station.close()
+
+    def take(self, request: Any) -> None:  # noqa: ANN401 (Triton's request has no stub)
+        """Take a request in, or refuse it; its answer comes later."""
+        try:
+            job = Job(request, self._cascade)
+        except Exception as error:  # raising would fail every request of the batch
+            self._refuse_at_the_door(request, as_refusal(error))
+            return
+        # Room is taken inside execute(): a request without any stays in Triton's queue, whose limits then act.
+        if not self._room.take(len(job.images), wait=self._serving.when_full == "wait"):
+            limit = self._serving.max_images_in_flight
+            self._refuse_at_the_door(request, Full(f"the cascade is full: it holds {limit} images; try again later"))
+            return
+        self._metrics.add("images", len(job.images))
+        self._metrics.add("images_in_flight", len(job.images))
+        self._go_on(Course(job, self._cascade))
+
+    def _refuse_at_the_door(self, request: Any, refusal: Refusal) -> None:  # noqa: ANN401
+        images = len(pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy())
+        self._metrics.add("images", images)
+        self._metrics.add("failed_images", images, refusal.kind)
+        send(request, refusal.response())
+
+    def _wave_is_over(self, course: Course) -> None:
+        try:
+            course.advance()
+        except Exception as error:  # whatever happens, the request is answered
+            course.refusal = as_refusal(error)
+        self._go_on(course)
+
+    def _go_on(self, course: Course) -> None:
+        visits = course.next_wave()
+        if not visits:
+            self._end(course)
+        elif visits[0].stage:
+            self._metrics.add("escalations", visits[0].images, self._names[visits[0].stage - 1])
+        for visit in visits:
+            self._stations[visit.stage].put(visit)
+
+    def _end(self, course: Course) -> None:
+        try:
+            response = self._response(course)
+        except Exception as error:  # whatever happens, the request is answered
+            response = self._failure(course, as_refusal(error))
+        images = len(course.job.images)
+        self._metrics.add("images_in_flight", -images)
+        self._room.give_back(images)
+        try:
+            course.job.send(response)
+        except Exception as error:  # a worker that dies would let every later request hang
+            pb_utils.Logger.log_error(f"cascade: a response could not be sent: {error}")
+
+    def _response(self, course: Course) -> Any:  # noqa: ANN401
+        if course.refusal is not None:
+            return self._failure(course, course.refusal)
+        outcome, degraded = course.outcome()
+        response = course.job.answer(outcome, degraded)
+        seconds = time.monotonic() - course.job.arrived_s
+        for stage, images in zip(*np.unique(outcome.exit_stage, return_counts=True), strict=True):
+            self._metrics.add("exits", int(images), self._names[stage - 1])
+            self._metrics.observe("image_seconds", seconds, self._names[stage - 1], int(images))
+        self._metrics.add("degraded_images", int(degraded.sum()))
+        return response
+
+    def _failure(self, course: Course, refusal: Refusal) -> Any:  # noqa: ANN401
+        self._metrics.add("failed_images", len(course.job.images), refusal.kind)
+        return refusal.response()

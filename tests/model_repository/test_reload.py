@@ -1,0 +1,70 @@
+"""cascade.json replaced while requests come in: none fails, and each is answered by one file or the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import tritonclient.grpc as triton
+from serving import FIELDS, call, eventually, is_empty, metrics, offline, serve_as
+
+from embedded_server import EmbeddedServer
+
+CLIENTS = 8
+RELOADS = 6
+
+
+def other_thresholds(cascade):
+    """The same stages; the default and `fast` change places."""
+    fast = cascade.operating_points["fast"].thresholds
+    stages = [dataclasses.replace(stage, threshold=t) for stage, t in zip(cascade.stages[:-1], fast, strict=True)]
+    points = cascade.operating_points | {
+        "fast": dataclasses.replace(cascade.operating_points["fast"], thresholds=cascade.thresholds)
+    }
+    return dataclasses.replace(cascade, stages=(*stages, cascade.stages[-1]), operating_points=points)
+
+
+def same(served, outcome, rows):
+    return all(np.array_equal(served[field][:, 0], getattr(outcome, field)[rows]) for field in FIELDS)
+
+
+def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, tiny_cascade, predictions):
+    files = (tiny_cascade, other_thresholds(tiny_cascade))
+    outcomes = {name: [offline(file, predictions, name) for file in files] for name in (None, "fast")}
+    assert not np.array_equal(*(outcome.exit_stage for outcome in outcomes[None]))
+    stop, seen, asked = threading.Event(), [0, 0], [0] * CLIENTS
+
+    def ask_on(place):
+        generator = np.random.default_rng(place)
+        with triton.InferenceServerClient(server.addresses.grpc) as client:
+            while not stop.is_set():
+                rows = generator.integers(0, len(images), 16)
+                name = (None, "fast")[asked[place] % 2]
+                served = call(client, images[rows], FIELDS, **({"operating_point": name} if name else {}))
+                fits = [same(served, outcome, rows) for outcome in outcomes[name]]
+                assert any(fits)
+                if not all(fits):
+                    seen[fits.index(True)] += 1
+                asked[place] += 1
+
+    with EmbeddedServer(repository_copy) as server, ThreadPoolExecutor(CLIENTS) as pool:
+        working = [pool.submit(ask_on, place) for place in range(CLIENTS)]
+        for place in range(1, RELOADS + 1):
+            serve_as(repository_copy, files[place % 2])
+            server.load("cascade")
+            now = asked.copy()
+            eventually(
+                lambda now=now: (
+                    all(a > n + 2 for a, n in zip(asked, now, strict=True)) or any(w.done() for w in working)
+                ),
+                True,
+            )
+        stop.set()
+        for done in working:
+            done.result()
+        images_asked = 16 * sum(asked) + 1  # and the server's own first one
+        eventually(lambda: metrics(server)["images_total", ""], images_asked)
+        is_empty(server)
+    assert min(seen) > 0
