@@ -17,6 +17,7 @@ from helpers import (
     spread_thresholds,
     write_pool,
 )
+from hypothesis import settings
 
 from build_engines.export import export
 from build_engines.pool import Pool, load_pool
@@ -27,6 +28,10 @@ from embedded_server import EmbeddedServer
 
 STAGES = ("small", "medium", "large")
 WEIGHTS = (1.0, 1.5, 2.0)
+
+# A deadline is a timed assertion: it fails on a busy machine and says nothing about the code.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
