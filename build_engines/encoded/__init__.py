@@ -20,6 +20,7 @@ OUTPUTS = {
     "label": ("TYPE_STRING", 1),
     "probabilities": ("TYPE_FP32", -1),
     "stage_confidence": ("TYPE_FP32", -1),
+    "degraded": ("TYPE_BOOL", 1),
 }
 
 

@@ -28,9 +28,13 @@ class TritonPythonModel:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[Any]) -> list[None]:
         """Decode all images of a batch of requests side by side: BYTES [n, 1] each to UINT8 [n, S, S, 3]."""
-        return [_answer(decoding) for decoding in [self._start(request) for request in requests]]
+        started = [(request.get_response_sender(), self._start(request)) for request in requests]
+        for sender, decoding in started:
+            # Sent at once: a request is not to wait for a large image of those after it.
+            sender.send(_answer(decoding), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        return [None] * len(requests)
 
     def finalize(self) -> None:
         """End the threads."""

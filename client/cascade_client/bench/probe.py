@@ -12,6 +12,8 @@ from cascade_client.bench.served import Model, Server
 from cascade_client.canvas import Canvas
 from cascade_client.errors import CascadeError
 
+WINDING_UP_S = 0.2  # perf_analyzer still reports when its load has ended
+
 
 class Probe:
     """Ask the cascade about single images that leave at each stage in turn, one at a time, while the context lasts.
@@ -41,7 +43,7 @@ class Probe:
     def latencies_ms(self, last_s: float) -> dict[int, list[float]]:
         """Return the latencies of the last seconds before the end of the context, by the stage of the exit.
 
-        What was seen while the load was still starting is left out.
+        What was seen while the load was starting or had ended is left out.
 
         Raises:
             CascadeError: a probe failed.
@@ -50,7 +52,7 @@ class Probe:
             raise self._failure
         latencies_ms: dict[int, list[float]] = defaultdict(list)
         for started_s, stage, seconds in self._seen:
-            if self._ended_s - last_s < started_s < self._ended_s:
+            if self._ended_s - last_s < started_s < self._ended_s - WINDING_UP_S:
                 latencies_ms[stage].append(seconds * 1000)
         return dict(latencies_ms)
 

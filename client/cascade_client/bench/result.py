@@ -158,9 +158,7 @@ def with_speed_up(line: Line, singles: Sequence[Line]) -> Line:
 def table(result: Result) -> Table:
     """Return the medians as a table for the terminal, one section a level."""
     mix = " / ".join(f"{share:.0%}" for share in result.exit_mix)
-    title = (
-        f"{result.plan.cascade}: top-1 on {result.images} images, exits {mix}, medians of {result.plan.rounds} rounds"
-    )
+    title = f"{result.plan.cascade}: top-1 on {result.images} images; load: batch × clients, exits {mix}"
     shown = Table(title=title)
     for header in ("load", "model", "top-1 %", "images/s", "p50 / p99 ms"):
         shown.add_column(header, no_wrap=True)

@@ -64,6 +64,19 @@ def test_a_program_that_fails_is_quoted(tmp_path):
         failing.measure("127.0.0.1:1", "cascade", tmp_path / "data.json", Level(1, 1), 0.1)
 
 
+def test_windows_that_are_too_short_are_doubled(tmp_path):
+    report = tmp_path / "figures.csv"
+    report.write_text(REPORT)
+    tries = tmp_path / "tries"
+    script = f"""echo "$@" >> {tries}
+case "$*" in *"-p 400 "*) while [ "$1" != -f ]; do shift; done; cp {report} "$2";;
+*) echo 'No valid requests recorded. Please use a larger time window.'; exit 99;; esac"""
+    patient = PerfAnalyzer(str(program(tmp_path / "perf_analyzer", script)), "2")
+    measured = patient.measure("127.0.0.1:1", "cascade", tmp_path / "data.json", Level(1, 1), 0.1)
+    assert measured.p50_ms == 4.481
+    assert len(tries.read_text().splitlines()) == 3
+
+
 def test_a_program_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr(perf_analyzer, "EXTRA_S", 0.1)
     hanging = PerfAnalyzer(str(program(tmp_path / "perf_analyzer", "exec sleep 60")), "2")
