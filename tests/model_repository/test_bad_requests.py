@@ -57,7 +57,13 @@ def test_an_output_that_does_not_exist_is_refused(server, images, outputs):
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"max_stage": 1.5}, {"max_stage": "1"}, {"max_stage": False}, {"max_stage": -(2**63)}]
+    [
+        {"max_stage": 1.5},
+        {"max_stage": "1"},
+        {"max_stage": False},
+        {"max_stage": -(2**63)},
+        {"max_stage": "x" * 1_000_000},
+    ]
     + [{"operating_point": wrong} for wrong in (1.5, True, "", "x" * 1_000_000)],
     ids=lambda parameters: f"{next(iter(parameters))} {str(next(iter(parameters.values())))[:20]}",
 )
