@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.certify import Flags, accuracy_p_value, consistency_p_value, images_needed, walk
+from build_cascade.exhaustive.frontier import exit_places
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, stage_statistics
 
@@ -109,13 +110,8 @@ def safest_first(frontier: Sequence[Candidate], reference: Candidate) -> list[Ca
 def answers(predictions: Predictions, candidate: Candidate) -> Answers:
     """Return the classes that a cascade answers, INT32 [N]."""
     stages = stage_statistics(predictions, candidate.committee)
-    still_in = np.ones(len(predictions.class_ids), np.bool_)
-    classes = np.zeros(len(still_in), np.int32)
-    for stage, threshold in zip(stages, (*candidate.thresholds, -np.inf), strict=True):
-        exits = still_in & (stage.confidence >= np.float32(threshold))
-        classes[exits] = stage.predicted[exits]
-        still_in &= ~exits
-    return classes
+    left = exit_places(stages, candidate.thresholds)
+    return np.asarray(np.stack([stage.predicted for stage in stages])[left, np.arange(len(left))])
 
 
 def right_answers(predictions: Predictions, candidate: Candidate) -> Flags:

@@ -15,12 +15,13 @@ from build_cascade import throughput
 from build_cascade.choice import Bench, Goal, choose
 from build_cascade.costs import MS, Costs
 from build_cascade.errors import ChoiceError
+from build_cascade.exhaustive.frontier import undominated
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
 from build_cascade.note import check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_cascade.report.content import CASCADE, ENSEMBLE
-from build_cascade.search import Candidate, Space, merged, search, weigh_freely
+from build_cascade.search import Candidate, Space, search, weigh_freely
 from build_cascade.served import ServedModel
 from build_cascade.topk import SparsePredictions, read_set, write_set
 from build_engines.files import fingerprint, write_text_whole
@@ -119,7 +120,8 @@ def search_frontier(
     found = search(bench.calibration, bench.costs, space, partial(tell, "searching"))
     if weighed_for is not None:
         chosen = choose(found, len(bench.calibration.class_ids), weighed_for).committee
-        found = merged([*found, *weigh_freely(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))])
+        weighed = weigh_freely(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))
+        found = undominated([*found, *weighed], lambda candidate: candidate.correct)
     write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Self
@@ -13,7 +13,7 @@ import numpy as np
 from build_cascade.errors import GoalError
 from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Constraints, list_committees
-from build_cascade.exhaustive.frontier import Frontier, Point, grids_of, thresholds_of, undominated
+from build_cascade.exhaustive.frontier import Frontier, Point, grids_of, merged, thresholds_of
 from build_cascade.exhaustive.greedy import greedy
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
@@ -158,7 +158,7 @@ def search(
             break
     if not points:
         raise GoalError("interrupted before anything was searched")
-    return list(_candidates(problem, undominated(points), space.thresholds))
+    return list(_candidates(problem, merged(points), space.thresholds))
 
 
 def committee_frontier(predictions: Predictions, costs: Mapping[str, float], committee: Committee) -> list[Candidate]:
@@ -191,16 +191,7 @@ def weigh_freely(
         tell(done, len(choices))
         if not found.complete:
             break
-    return list(_candidates(problem, undominated(points), GRID_THRESHOLDS))
-
-
-def merged(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """Return the candidates that no other beats, by ascending cost and accuracy."""
-    kept: list[Candidate] = []
-    for candidate in sorted(candidates, key=lambda c: (c.mean_cost, -c.correct)):
-        if not kept or candidate.correct > kept[-1].correct:
-            kept.append(candidate)
-    return kept
+    return list(_candidates(problem, merged(points), GRID_THRESHOLDS))
 
 
 def greedy_candidate(

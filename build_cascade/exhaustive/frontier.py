@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from build_cascade.exhaustive.committees import Committee, worst_cost
 from build_cascade.exhaustive.grid import quantile_thresholds
-from build_cascade.exhaustive.scoring import prefix_statistics
+from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
 
@@ -89,11 +90,6 @@ class Frontier:
         last = len(tail) - 1 - int(tail[::-1].argmin())
         return self._point(least_right + last)
 
-    def most_accurate(self, most_cost: float) -> Point | None:
-        """Return the most accurate cascade of at most `most_cost` on average, None if there is none."""
-        affordable = np.flatnonzero(self.mean_cost <= most_cost)
-        return self._point(int(affordable[-1])) if len(affordable) else None
-
     def ensembles(self, costs: npt.NDArray[np.float64]) -> list[Ensemble]:
         """Return every committee as an ensemble."""
         return [
@@ -107,13 +103,29 @@ class Frontier:
         return Point(right, float(self.mean_cost[right]), committee, int(self.cell[right]), self.setting)
 
 
-def undominated(points: Iterable[Point]) -> list[Point]:
-    """Return the points that no other beats, cheapest first; merges the frontiers of several settings."""
-    kept: list[Point] = []
-    for point in sorted(points, key=lambda point: (point.mean_cost, -point.right)):
-        if not kept or point.right > kept[-1].right:
+class Costed(Protocol):
+    """Anything with a mean cost."""
+
+    @property
+    def mean_cost(self) -> float:
+        """Return the mean cost of an image."""
+
+
+C = TypeVar("C", bound=Costed)
+
+
+def undominated(points: Iterable[C], right: Callable[[C], int]) -> list[C]:
+    """Return the points that no other beats in both right answers and mean cost, cheapest first."""
+    kept: list[C] = []
+    for point in sorted(points, key=lambda point: (point.mean_cost, -right(point))):
+        if not kept or right(point) > right(kept[-1]):
             kept.append(point)
     return kept
+
+
+def merged(points: Iterable[Point]) -> list[Point]:
+    """Merge the frontiers of several settings."""
+    return undominated(points, lambda point: point.right)
 
 
 @dataclass(frozen=True)
@@ -139,6 +151,18 @@ class Cascade:
     worst_cost: float
 
 
+def exit_places(statistics: Sequence[PrefixStatistics], thresholds: Sequence[float]) -> npt.NDArray[np.intp]:
+    """Return the stage, from 0, at which each image leaves: INTP [N].
+
+    Args:
+        statistics: Of K stages.
+        thresholds: Of the first K-1.
+    """
+    floors = np.array([*thresholds, -math.inf], np.float32)
+    confident = [stage.confidence >= floor for stage, floor in zip(statistics, floors, strict=True)]
+    return np.asarray(np.array(confident).argmax(axis=0))
+
+
 def evaluate(problem: Problem, committee: Committee, setting: Setting, thresholds: Sequence[float]) -> Cascade:
     """Count what a cascade does on a pool's images; the thresholds may come from elsewhere.
 
@@ -148,38 +172,13 @@ def evaluate(problem: Problem, committee: Committee, setting: Setting, threshold
         setting: How to combine and gate.
         thresholds: Of the first K-1 stages.
     """
-    still_in = np.ones(problem.images, np.bool_)
-    right, reach = 0, []
     statistics = prefix_statistics(problem, committee, setting)
-    for stage, threshold in zip(statistics, (*thresholds, -math.inf), strict=True):
-        reach.append(int(still_in.sum()))
-        exits = still_in & (stage.confidence >= np.float32(threshold))
-        right += int((exits & stage.right).sum())
-        still_in &= ~exits
+    left = exit_places(statistics, thresholds)
+    right = sum(int(stage.right[left == place].sum()) for place, stage in enumerate(statistics))
+    reach = [int((left >= place).sum()) for place in range(len(committee))]
     cost = _mean_cost(problem, committee, reach)
     worst = worst_cost(committee, problem.costs)
     return Cascade(committee, setting, tuple(thresholds), right, tuple(reach), cost, worst)
-
-
-def cascade_at(problem: Problem, point: Point, thresholds: int, committee: Committee | None = None) -> Cascade:
-    """Build the cascade that a point names, on the pool that was searched.
-
-    Args:
-        problem: The searched problem.
-        point: From a frontier of it.
-        thresholds: T of that search.
-        committee: Longer stages to write the cascade with, the point's being its first; the rest is never
-            reached.
-    """
-    chosen = thresholds_at(problem, point, thresholds)
-    whole = point.committee if committee is None else committee
-    padding = (-math.inf,) * (len(whole) - len(point.committee))
-    return evaluate(problem, whole, point.setting, chosen + padding)
-
-
-def thresholds_at(problem: Problem, point: Point, thresholds: int) -> tuple[float, ...]:
-    """Return the thresholds that a point's cell stands for, inf for "nobody exits"."""
-    return thresholds_of(point, grids_of(problem, point.committee, point.setting, thresholds))
 
 
 def grids_of(problem: Problem, committee: Committee, setting: Setting, thresholds: int) -> list[Floats]:

@@ -66,18 +66,6 @@ def search(
     return run.frontier(complete)
 
 
-def committee_frontier(
-    problem: Problem, setting: Setting, committee: Committee, *, thresholds: int = 100, threads: int | None = None
-) -> Frontier:
-    """Find all that one choice of stages can do by its thresholds alone, for operating points.
-
-    Cascades that end at an earlier stage are among them; `cascade_at(..., committee=committee)` writes such a
-    one with the later stages, which no image reaches.
-    """
-    prefixes = [committee[:size] for size in range(1, len(committee) + 1)]
-    return search(problem, setting, thresholds=thresholds, threads=threads, committees=prefixes)
-
-
 def count_cells(committees: Sequence[Committee], thresholds: int) -> int:
     """Return the cascades that a search evaluates, unless a stage has T distinct confidences or fewer."""
     return sum((thresholds + 1) ** (len(committee) - 1) for committee in committees)

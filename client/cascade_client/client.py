@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +11,10 @@ from typing import Self, TypeVar
 import numpy as np
 from PIL import Image
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
-from tritonclient.utils import InferenceServerException
 
 from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
 from cascade_client.encoded import SUFFIX, as_encoded_error, read_encoded
-from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, from_triton
+from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, typed_errors
 from cascade_client.results import DETAILS, OUTPUTS, Classification, read_results
 
 DEFAULT_MODEL = "cascade"
@@ -85,7 +83,7 @@ class CascadeClient:
             ServerUnavailable: no server answers.
             ModelNotFound: it has no such cascade.
         """
-        with self._errors():
+        with typed_errors(self.url):
             server = self._triton.get_server_metadata(client_timeout=self.timeout_s)
             metadata = self._triton.get_model_metadata(self.model, client_timeout=self.timeout_s)
             config = self._triton.get_model_config(self.model, client_timeout=self.timeout_s).config
@@ -172,19 +170,10 @@ class CascadeClient:
 
     def _infer(self, model: str, tensor: InferInput, parameters: Parameters, details: bool) -> InferResult:
         wanted = [InferRequestedOutput(name) for name in (*OUTPUTS, *(DETAILS if details else ()))]
-        with self._errors():
+        with typed_errors(self.url):
             return self._triton.infer(
                 model, [tensor], outputs=wanted, parameters=parameters, client_timeout=self.timeout_s
             )
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except InferenceServerException as error:
-            raise from_triton(error, self.url) from error
-        except ValueError as error:  # gRPC's own, when the channel is closed
-            raise CascadeError(f"{self.url}: {error}") from error
 
 
 def _check_is_list(images: object) -> None:

@@ -12,6 +12,9 @@ CascadeError
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from tritonclient.utils import InferenceServerException
 
 
@@ -53,6 +56,21 @@ BY_STATUS: dict[str, type[CascadeError]] = {
     "StatusCode.UNAVAILABLE": ServerUnavailable,
     "StatusCode.DEADLINE_EXCEEDED": DeadlineExceeded,
 }
+
+
+@contextmanager
+def typed_errors(url: str) -> Iterator[None]:
+    """Raise tritonclient's errors as this package's.
+
+    Raises:
+        CascadeError: the server is not there, or refused or failed a call.
+    """
+    try:
+        yield
+    except InferenceServerException as error:
+        raise from_triton(error, url) from error
+    except ValueError as error:  # gRPC's own, when the channel is closed
+        raise CascadeError(f"{url}: {error}") from error
 
 
 def from_triton(error: InferenceServerException, url: str) -> CascadeError:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from build_cascade.choice import Goal, choose
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import evaluate, wilson_interval
+from build_cascade.exhaustive.frontier import undominated
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.predictions import PredictionError, Predictions
@@ -22,7 +23,6 @@ from build_cascade.search import (
     as_problem,
     committee_frontier,
     greedy_candidate,
-    merged,
     search,
     weigh_freely,
 )
@@ -228,4 +228,4 @@ def test_free_weights_never_lose_and_replay_to_their_numbers():
         assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))
     for even in committee_frontier(predictions, COSTS, committee):
         assert any(c.correct >= even.correct and c.mean_cost <= even.mean_cost for c in weighed)
-    assert merged([*weighed, *reversed(weighed)]) == weighed
+    assert undominated([*weighed, *reversed(weighed)], lambda c: c.correct) == weighed

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
-from tritonclient.utils import InferenceServerException
 
 from cascade_client.bench.images import Ids
 from cascade_client.canvas import Canvas
-from cascade_client.errors import BenchError, from_triton
+from cascade_client.errors import BenchError, typed_errors
 
 CALL_IMAGES = 16
 TIMEOUT_S = 60.0
@@ -56,7 +54,7 @@ class Server:
 
     def models(self) -> list[str]:
         """Name all models that are served."""
-        with self._errors():
+        with typed_errors(self.url):
             seen = self._triton.get_inference_statistics(client_timeout=TIMEOUT_S)
         return sorted(model.name for model in seen.model_stats)
 
@@ -66,7 +64,7 @@ class Server:
         Raises:
             ModelNotFound: it is not served.
         """
-        with self._errors():
+        with typed_errors(self.url):
             metadata = self._triton.get_model_metadata(name, client_timeout=TIMEOUT_S)
             config = self._triton.get_model_config(name, client_timeout=TIMEOUT_S).config
         inputs = {tensor.name: tuple(tensor.shape) for tensor in metadata.inputs}
@@ -92,16 +90,9 @@ class Server:
         tensor = InferInput("image", list(canvases.shape), "UINT8")
         tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
         wanted = [InferRequestedOutput(name) for name in outputs]
-        with self._errors():
+        with typed_errors(self.url):
             response = self._triton.infer(model.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
         return [response.as_numpy(name) for name in outputs]
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except InferenceServerException as error:
-            raise from_triton(error, self.url) from error
 
 
 def models_beside(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,7 @@ def answer_by_the_rest(
     for row in failed:
         alike[tuple(np.flatnonzero(~np.isnan(predictions[:, row, 0])).tolist())].append(row)
     for stages, rows in alike.items():
-        smaller = Rule(tuple(rule.weights[stage] for stage in stages), rule.confidence)
+        smaller = replace(rule, weights=tuple(rule.weights[stage] for stage in stages))
         part = replay(smaller, [math.inf] * (len(stages) - 1), [predictions[stage, rows] for stage in stages])
         whole.class_id[rows] = part.class_id
         whole.confidence[rows] = part.confidence

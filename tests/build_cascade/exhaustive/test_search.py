@@ -8,9 +8,9 @@ from random_problems import brute_force, cost_and_right, dense_rows, make_pool, 
 
 import gating
 from build_cascade.exhaustive.committees import Constraints, list_committees, worst_cost
-from build_cascade.exhaustive.frontier import cascade_at, undominated
+from build_cascade.exhaustive.frontier import evaluate, grids_of, merged, thresholds_of
 from build_cascade.exhaustive.grid import between, lay_grid, quantile_thresholds
-from build_cascade.exhaustive.search import committee_frontier, count_cells, search
+from build_cascade.exhaustive.search import count_cells, search
 from build_cascade.exhaustive.setting import Setting, geometric_weights
 
 CONFIDENCES = st.sampled_from(sorted(gating.CONFIDENCES))
@@ -41,7 +41,8 @@ def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
     points = found.points()
     assert points
     for point in points[:8]:
-        cascade = cascade_at(pool, point, count)
+        thresholds = thresholds_of(point, grids_of(pool, point.committee, setting, count))
+        cascade = evaluate(pool, point.committee, setting, thresholds)
         outcome = replayed(dense, cascade.committee, setting, cascade.thresholds)
         assert cost_and_right(outcome.class_id, outcome.exit_stage, pool, point.committee) == (
             point.mean_cost,
@@ -49,7 +50,7 @@ def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
         )
         assert (cascade.mean_cost, cascade.right) == (point.mean_cost, point.right)
         assert cascade.reach == tuple(int((outcome.exit_stage > k).sum()) for k in range(len(point.committee)))
-    assert undominated(points) == points
+    assert merged(reversed(points)) == points
 
 
 @slow
@@ -62,25 +63,6 @@ def test_ensembles_are_replays_in_which_nobody_leaves(drawn, confidence):
         outcome = replayed(dense, ensemble.committee, setting, nobody)
         assert int((outcome.class_id == pool.labels).sum()) == ensemble.right
         assert ensemble.cost == worst_cost(ensemble.committee, pool.costs)
-
-
-@slow
-@given(pools(), CONFIDENCES)
-def test_operating_points_are_one_committee_with_other_thresholds(drawn, confidence):
-    pool, dense = drawn
-    committee = tuple(range(pool.predictions.models))[:3]
-    setting = Setting(confidence=confidence)
-    found = committee_frontier(pool, setting, committee, thresholds=5)
-    prefixes = [committee[:size] for size in range(1, len(committee) + 1)]
-    np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, prefixes, setting, 5)[0])
-    for point in found.points():
-        cascade = cascade_at(pool, point, 5, committee)
-        outcome = replayed(dense, committee, setting, cascade.thresholds)
-        assert cascade.committee == committee
-        assert cost_and_right(outcome.class_id, outcome.exit_stage, pool, committee) == (
-            point.mean_cost,
-            point.right,
-        )
 
 
 @slow
