@@ -204,13 +204,13 @@ def test_predictions_that_do_not_belong_together_are_refused(class_ids, arrays, 
 
 @pytest.mark.parametrize("max_stages", [1, 2, 3])
 def test_the_greedy_is_served_as_it_was_counted_and_keeps_to_its_stages(max_stages):
-    predictions = random_predictions(3, images=200)
+    predictions = random_predictions(0, images=200)
     reference = evaluate(predictions, COSTS, Committee.of(["c"]), [])
-    found = greedy_candidate(predictions, COSTS, "c", 0.9, max_stages=max_stages)
+    found = greedy_candidate(predictions, COSTS, "c", 0.95, max_stages=max_stages)
     seen = evaluate(predictions, COSTS, found.committee, found.thresholds)
     assert (seen.correct, seen.mean_cost) == (found.correct, pytest.approx(found.mean_cost))
-    assert found.correct >= 0.9 * reference.correct
-    assert len(found.committee.stages) <= max_stages
+    assert found.correct >= 0.95 * reference.correct
+    assert len(found.committee.stages) == max_stages  # unbounded, it takes three
 
 
 @pytest.mark.parametrize(("reference", "alpha"), [("ghost", 1.0), ("c", 1.5), ("c", 0.0)])
@@ -219,8 +219,9 @@ def test_a_greedy_that_cannot_be_says_why(reference, alpha):
         greedy_candidate(random_predictions(1), COSTS, reference, alpha)
 
 
-def test_free_weights_never_lose_and_replay_to_their_numbers():
-    predictions = random_predictions(5, images=150)
+@pytest.mark.parametrize("seed", range(5))
+def test_free_weights_never_lose_and_replay_to_their_numbers(seed):
+    predictions = random_predictions(seed, images=150)
     committee = Committee.of(["a", "b", "c"], "margin")
     weighed = weigh_freely(predictions, COSTS, committee)
     for candidate in weighed:
