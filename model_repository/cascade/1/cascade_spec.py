@@ -20,6 +20,7 @@ NEVER = "never"
 DEFAULT_MAX_BATCH_SIZE = 32
 MODES = ("cascade", "ensemble")
 WHEN_FULL = ("refuse", "wait")
+REACHES = ("bls", "in_process")
 
 
 class SpecError(ValueError):
@@ -76,23 +77,28 @@ class Serving:
     """Hold how the server runs the cascade; answers are the same whatever it says.
 
     Attributes:
-        workers_per_stage: Calls of one stage that may be under way at once.
+        workers_per_stage: Calls of one stage that may be under way at once; by default two by BLS, in process as many
+            as there are cores.
         max_images_in_flight: The most images that are inside the cascade at once.
         when_full: `refuse` a request that finds no room, at once; or let it `wait` in Triton's queue, under its policy.
         degraded: Answer an image whose stage failed by the stages that did answer, and mark it, rather than fail it.
+        reach: How the cascade reaches its stages: by `bls`, or `in_process`.
     """
 
-    workers_per_stage: int = 2
+    workers_per_stage: int | None = None
     max_images_in_flight: int = 256
     when_full: str = "refuse"
     degraded: bool = False
+    reach: str = REACHES[0]
 
     def __post_init__(self) -> None:
         for name in ("workers_per_stage", "max_images_in_flight"):
             value = getattr(self, name)
-            _check(_is_whole(value) and value >= 1, f"serving: {name} must be a whole number from 1")
+            is_default = value is None and name == "workers_per_stage"
+            _check(is_default or (_is_whole(value) and value >= 1), f"serving: {name} must be a whole number from 1")
         _check(self.when_full in WHEN_FULL, f"serving: when_full must be one of {', '.join(WHEN_FULL)}")
         _check(isinstance(self.degraded, bool), "serving: degraded must be true or false")
+        _check(self.reach in REACHES, f"serving: reach must be one of {', '.join(REACHES)}")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Course:
         self.predictions = np.full((stages, images, len(cascade.labels)), np.nan, np.float32)
         self.failures: dict[int, StageError] = {}
         self._cascade = cascade
-        self._walk = Walk(cascade.rule, np.broadcast_to(job.thresholds, (images, stages)))
+        self._walk = Walk(cascade.rule, job.thresholds[None].repeat(images, axis=0))
         self._wave = range(0)
         self._away = 0
         self._lock = threading.Lock()
@@ -68,7 +68,8 @@ class Course:
             self.refusal = self.failures[min(lost)]
         if self.refusal is not None:
             return
-        self._walk.drop(np.array(list(self.failures), np.intp))
+        if self.failures:
+            self._walk.drop(np.array(list(self.failures), np.intp))
         for stage in self._wave:
             self._walk.advance(self.predictions[stage, self.open_rows])
 

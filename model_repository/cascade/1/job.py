@@ -36,8 +36,8 @@ class Job:
         thresholds: FP32 [K]; -inf from that stage.
     """
 
-    def __init__(self, request: Any, cascade: Cascade) -> None:  # noqa: ANN401 (Triton's request has no stub)
-        """Read a request.
+    def __init__(self, request: Any, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:  # noqa: ANN401 (no stub)
+        """Read a request to a cascade with these labels.
 
         Raises:
             BadRequest: a parameter has no meaning here.
@@ -45,7 +45,7 @@ class Job:
         self.ticket = next(_tickets)
         self.arrived_s = time.monotonic()
         self._request = request
-        self._labels = np.array(cascade.labels, dtype=object)
+        self._labels = labels
         self._timeout_s = request.timeout() / MICROSECONDS or math.inf
         self.tensor = pb_utils.get_input_tensor_by_name(request, INPUT)
         self.images: npt.NDArray[np.uint8] = self.tensor.as_numpy()

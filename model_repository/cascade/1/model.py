@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cascade_spec import read_cascade
+from cascade_spec import Cascade, Stage, read_cascade
 from job import INPUT, outputs
 from metrics import Metrics
 from pipeline import Pipeline
+from ways import Way, way_by_triton, way_in_process
 
 CASCADE_FILE = Path(__file__).parents[1] / "cascade.json"
+REPOSITORY = Path(__file__).parents[2]
 
 
 class TritonPythonModel:
@@ -33,8 +35,12 @@ class TritonPythonModel:
         cascade = read_cascade(CASCADE_FILE)
         self._metrics = Metrics(arguments["model_name"], arguments["model_version"])
         self._metrics.start([stage.model for stage in cascade.stages])
-        self._pipeline = Pipeline(cascade, self._metrics)
+        self._pipeline = Pipeline(cascade, self._metrics, [self._way(cascade, stage) for stage in cascade.stages])
         self._pipeline.start()
+
+    @staticmethod
+    def _way(cascade: Cascade, stage: Stage) -> Way:
+        return way_in_process(stage, REPOSITORY) if cascade.serving.reach == "in_process" else way_by_triton(stage)
 
     def execute(self, requests: list[Any]) -> None:
         """Take requests in; each gets its answer through its response sender, from another thread."""

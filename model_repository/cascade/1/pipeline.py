@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,42 +13,46 @@ import triton_python_backend_utils as pb_utils
 
 from cascade_spec import Cascade
 from course import Course
+from crew import Crew
 from job import INPUT, Job, send
 from metrics import Metrics
 from queues import Room
 from refusals import Full, Refusal, as_refusal
 from stage import StageCaller
 from station import Station
+from ways import Way
 
 
 class Pipeline:
     """Answer requests from many threads; each is answered once, whatever happens."""
 
-    def __init__(self, cascade: Cascade, metrics: Metrics) -> None:
+    def __init__(self, cascade: Cascade, metrics: Metrics, ways: Sequence[Way]) -> None:
         self._cascade = cascade
         self._metrics = metrics
         self._serving = cascade.serving
+        self._labels = np.array(cascade.labels, dtype=object)
         self._names = [stage.model for stage in cascade.stages]
         self._room = Room(self._serving.max_images_in_flight)
         classes = len(cascade.labels)
-        self._stations = [
-            Station(stage, StageCaller(stage, classes), metrics, self._wave_is_over) for stage in cascade.stages
+        calls, threads = _calls_and_threads(cascade)
+        stations = [
+            Station(stage, StageCaller(stage, classes, way), metrics, self._wave_is_over, calls)
+            for stage, way in zip(cascade.stages, ways, strict=True)
         ]
+        self._crew = Crew(stations, threads)
 
     def start(self) -> None:
-        """Start the stations' workers."""
-        for station in self._stations:
-            station.start(self._serving.workers_per_stage)
+        """Start the threads."""
+        self._crew.start()
 
     def close(self) -> None:
         """Return when every request has been answered."""
-        for station in self._stations:  # first to last, as images go
-            station.close()
+        self._crew.close()
 
     def take(self, request: Any) -> None:  # noqa: ANN401 (Triton's request has no stub)
         """Take a request in, or refuse it; its answer comes later."""
         try:
-            job = Job(request, self._cascade)
+            job = Job(request, self._cascade, self._labels)
         except Exception as error:  # raising would fail every request of the batch
             self._refuse_at_the_door(request, as_refusal(error))
             return
@@ -77,8 +84,7 @@ class Pipeline:
             self._end(course)
         elif visits[0].stage:
             self._metrics.add("escalations", visits[0].images, self._names[visits[0].stage - 1])
-        for visit in visits:
-            self._stations[visit.stage].put(visit)
+        self._crew.put(visits)
 
     def _end(self, course: Course) -> None:
         try:
@@ -99,12 +105,20 @@ class Pipeline:
         outcome, degraded = course.outcome()
         response = course.job.answer(outcome, degraded)
         seconds = time.monotonic() - course.job.arrived_s
-        for stage, images in zip(*np.unique(outcome.exit_stage, return_counts=True), strict=True):
-            self._metrics.add("exits", int(images), self._names[stage - 1])
-            self._metrics.observe("image_seconds", seconds, self._names[stage - 1], int(images))
+        for stage, images in Counter(outcome.exit_stage.tolist()).items():
+            self._metrics.add("exits", images, self._names[stage - 1])
+            self._metrics.observe("image_seconds", seconds, self._names[stage - 1], images)
         self._metrics.add("degraded_images", int(degraded.sum()))
         return response
 
     def _failure(self, course: Course, refusal: Refusal) -> Any:  # noqa: ANN401
         self._metrics.add("failed_images", len(course.job.images), refusal.kind)
         return refusal.response()
+
+
+def _calls_and_threads(cascade: Cascade) -> tuple[int, int]:
+    """Return how many calls of one stage may be under way at once, and of all: in process, no more than cores."""
+    calls, cores = cascade.serving.workers_per_stage, len(os.sched_getaffinity(0))
+    if cascade.serving.reach == "in_process":
+        return calls or cores, cores
+    return calls or 2, (calls or 2) * len(cascade.stages)

@@ -13,41 +13,32 @@ if TYPE_CHECKING:
 class StageQueue:
     """Hold the images that wait for one stage; the oldest request goes first.
 
-    That is the rule of fairness. A stage's workers serve that stage alone, and none takes a request before an older
-    one: a hard image waits for no image that came after it, whatever stream of easy ones comes in.
+    That is the rule of fairness within a stage: a hard image waits for no image that came after it, whatever stream
+    of easy ones comes in. Whoever uses it sees to it that one thread does at a time.
     """
 
     def __init__(self) -> None:
         self._visits: list[tuple[int, Visit]] = []
-        self._changed = threading.Condition()
-        self._is_open = True
+
+    @property
+    def oldest_s(self) -> float | None:
+        """Return when the oldest request came, on the monotonic clock; None if nothing waits."""
+        return self._visits[0][1].course.job.arrived_s if self._visits else None
 
     def put(self, visit: Visit) -> None:
         """Let a request's images wait."""
-        with self._changed:
-            heapq.heappush(self._visits, (visit.course.job.ticket, visit))
-            self._changed.notify()
+        heapq.heappush(self._visits, (visit.course.job.ticket, visit))
 
     def take(self, most: int) -> list[Piece]:
-        """Wait for images and take at most that many; none once the queue is closed and empty."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._visits or not self._is_open)
-            pieces: list[Piece] = []
-            while self._visits and most:
-                _, oldest = self._visits[0]
-                pieces.append(oldest.take(most))
-                most -= len(pieces[-1].rows)
-                if oldest.is_taken:
-                    heapq.heappop(self._visits)
-            if self._visits:  # enough for another worker
-                self._changed.notify()
-            return pieces
-
-    def close(self) -> None:
-        """Let the workers go once nothing waits any more."""
-        with self._changed:
-            self._is_open = False
-            self._changed.notify_all()
+        """Take at most that many images."""
+        pieces: list[Piece] = []
+        while self._visits and most:
+            _, oldest = self._visits[0]
+            pieces.append(oldest.take(most))
+            most -= len(pieces[-1].rows)
+            if oldest.is_taken:
+                heapq.heappop(self._visits)
+        return pieces
 
 
 class Room:

@@ -5,26 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import triton_python_backend_utils as pb_utils
 
 from cascade_spec import Stage
-from job import INPUT
 from refusals import StageError
 from turns import Turns
-
-PREDICTION = "probabilities"
-
-Images = npt.NDArray[np.uint8]
-Predictions = npt.NDArray[np.float32]
+from ways import Images, Predictions, Way
 
 
 class StageCaller:
     """Ask one stage about images."""
 
-    def __init__(self, stage: Stage, classes: int) -> None:
+    def __init__(self, stage: Stage, classes: int, way: Way) -> None:
         self._stage = stage
         self._classes = classes
+        self._way = way
         self._turns = Turns()
 
     def predict(self, images: Images, tensor: Any = None) -> tuple[Predictions, dict[int, StageError]]:  # noqa: ANN401
@@ -39,7 +33,7 @@ class StageCaller:
         """
         try:
             with self._turns.together():
-                return self._call(len(images), tensor or pb_utils.Tensor(INPUT, images)), {}
+                return self._call(images, tensor), {}
         except StageError:
             return self._predict_one_by_one(images)
 
@@ -53,33 +47,19 @@ class StageCaller:
         with self._turns.alone():
             for place in range(len(images)):
                 try:
-                    predictions[place] = self._call(1, pb_utils.Tensor(INPUT, images[place : place + 1]))[0]
+                    predictions[place] = self._call(images[place : place + 1])[0]
                 except StageError as error:
                     failures[place] = error
         return predictions, failures
 
-    def _call(self, images: int, tensor: Any) -> Predictions:  # noqa: ANN401
+    def _call(self, images: Images, tensor: Any = None) -> Predictions:  # noqa: ANN401
+        predictions = self._way(images, tensor)
         name = self._stage.model
-        response = self._request(tensor).exec()
-        if response.has_error():
-            raise StageError(f"stage {name!r} failed: {response.error().message()}")
-        # A view into shared memory, which is freed with the response: hence the copy.
-        predictions: Predictions = pb_utils.get_output_tensor_by_name(response, PREDICTION).as_numpy().copy()
-        if predictions.shape != (images, self._classes):
+        if predictions.shape != (len(images), self._classes):
             raise StageError(
-                f"stage {name!r} answered {list(predictions.shape)} for {images} images of {self._classes} classes; "
+                f"stage {name!r} answered {list(predictions.shape)} for {len(images)} images of {self._classes} classes; "
                 "serve the backbone that cascade.json was made with"
             )
         if not np.isfinite(predictions).all():
             raise StageError(f"stage {name!r} answered NaN or infinity instead of probabilities")
         return predictions
-
-    def _request(self, tensor: Any) -> Any:  # noqa: ANN401
-        return pb_utils.InferenceRequest(
-            model_name=self._stage.model,
-            model_version=self._stage.version,
-            requested_output_names=[PREDICTION],
-            inputs=[tensor],
-            # The gate is numpy: an answer left on the GPU would cost each instance a CUDA context.
-            preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
-        )

@@ -1,8 +1,8 @@
-"""A stage at work: its queue, and the threads that take images from it to the stage's model."""
+"""A stage at work: its queue, and what its calls do for the images that waited."""
 
 from __future__ import annotations
 
-import threading
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -14,51 +14,64 @@ from queues import StageQueue
 from refusals import Refusal, as_refusal
 from stage import StageCaller
 
+SMOOTHING = 0.1
+MINIMUM_S = 1e-6
+
 
 class Station:
-    """Run one stage.
+    """Run one stage. All but `serve` is done by one thread at a time: the crew sees to that."""
 
-    Several workers, so that the stage's next call is there when one ends: a GPU must not wait for Python.
-    """
+    def __init__(
+        self, stage: Stage, caller: StageCaller, metrics: Metrics, done: Callable[[Course], None], calls: int
+    ) -> None:
+        """Prepare to call `done` with each request that is back from all stages it was sent to.
 
-    def __init__(self, stage: Stage, caller: StageCaller, metrics: Metrics, done: Callable[[Course], None]) -> None:
-        """Prepare to call `done` with each request that is back from all stages it was sent to."""
+        Several calls may be under way at once, so that the stage's next call is there when one ends: a GPU must not
+        wait for Python.
+        """
         self._stage = stage
         self._caller = caller
         self._metrics = metrics
         self._done = done
+        self._free_calls = calls
         self._queue = StageQueue()
-        self._workers: list[threading.Thread] = []
+        self._image_s = 0.0
 
-    def start(self, workers: int) -> None:
-        """Start that many threads, as many calls may be under way at once."""
-        self._workers = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
-        for worker in self._workers:
-            worker.start()
+    @property
+    def is_ready(self) -> bool:
+        """Tell whether images wait and another call may be made."""
+        return self._free_calls > 0 and self._queue.oldest_s is not None
+
+    def response_ratio(self, now_s: float) -> float:
+        """Return how long the oldest request has been here, in the time that the stage takes for an image."""
+        return (now_s - (self._queue.oldest_s or now_s)) / max(self._image_s, MINIMUM_S)
 
     def put(self, visit: Visit) -> None:
         """Let a request's images wait for the stage."""
         self._metrics.add("waiting_images", visit.images, self._stage.model)
         self._queue.put(visit)
 
-    def close(self) -> None:
-        """Return when everything that waits has been answered."""
-        self._queue.close()
-        for worker in self._workers:
-            worker.join()
+    def take(self) -> list[Piece]:
+        """Take images for a call, which is then under way; no more than the stage takes, or the call would fail."""
+        self._free_calls -= 1
+        pieces = self._queue.take(self._stage.max_batch_size)
+        self._metrics.add("waiting_images", -sum(len(piece.rows) for piece in pieces), self._stage.model)
+        return pieces
 
-    def _work(self) -> None:
-        # More images than the stage takes in a call would fail the call.
-        while pieces := self._queue.take(self._stage.max_batch_size):
-            self._metrics.add("waiting_images", -sum(len(piece.rows) for piece in pieces), self._stage.model)
-            try:
-                self._ask([piece for piece in pieces if self._is_wanted(piece.course)])
-            except Exception as error:  # a worker that dies would let every later request hang
-                for piece in pieces:
-                    piece.course.refusal = as_refusal(error)
+    def end_call(self) -> None:
+        """Take note that a call is over."""
+        self._free_calls += 1
+
+    def serve(self, pieces: Sequence[Piece]) -> None:
+        """Call the stage for images, and send each request on that is back from everywhere."""
+        try:
+            self._ask([piece for piece in pieces if self._is_wanted(piece.course)])
+        except Exception as error:  # a thread that dies would let every later request hang
             for piece in pieces:
-                if piece.course.is_wave_over(len(piece.rows)):
-                    self._done(piece.course)
+                piece.course.refusal = as_refusal(error)
+        for piece in pieces:
+            if piece.course.is_wave_over(len(piece.rows)):
+                self._done(piece.course)
 
     def _is_wanted(self, course: Course) -> bool:
         if course.refusal is None:
@@ -75,7 +88,10 @@ class Station:
         images = alone.images if alone else np.concatenate([piece.images for piece in pieces])
         self._metrics.observe("stage_batch_images", len(images), self._stage.model)
         tensor = alone.course.job.tensor if alone and alone.is_whole else None
+        start_s = time.monotonic()
         predictions, failures = self._caller.predict(images, tensor)
+        image_s = (time.monotonic() - start_s) / len(images)
+        self._image_s += SMOOTHING * (image_s - self._image_s)
         start = 0
         for piece in pieces:
             stop = start + len(piece.rows)
