@@ -136,9 +136,13 @@ def _refusal(candidates: Sequence[Candidate], expected: Answers, certifying: Pre
     head = "none: no cascade could be certified; the reference backbone is used alone"
     if not candidates:
         return f"{head} (no cascade was cheaper)"
-    lost, won = promise.rates(answers(certifying, candidates[0]), expected, certifying.class_ids)
+    rates = promise.rates(answers(certifying, candidates[0]), expected, certifying.class_ids)
+    return f"{head} ({_shortfall(*rates, promise, len(expected))}, {len(expected)} were there to certify on)"
+
+
+def _shortfall(lost: float, won: float, promise: Promise, images: int) -> str:
     needed = images_needed(lost, won, promise.tolerance, promise.risk)
-    hint = (
-        f"the safest missed by {lost - won:.2%} there" if needed is None else f"about {needed} images would be needed"
-    )
-    return f"{head} ({hint}, {len(expected)} were there to certify on)"
+    if needed is None:
+        return f"the safest cascade lost {lost - won:.2%} there"
+    # An estimate, which the exact test may have refused already.
+    return f"about {needed} images would be needed" if needed > images else "a few more images would be needed"

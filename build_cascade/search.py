@@ -27,7 +27,7 @@ GRID_THRESHOLDS = 50
 WEIGHT_RATIOS = (1.0, 1.25, 1.5)
 FREE_WEIGHTS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5)  # of each stage beside the first one's 1
 DEFAULT_CONFIDENCES = ("max_probability", "margin")
-CELLS_A_SECOND = 5e7  # on two cores, from benchmarks/results; only to say how long a search would take
+CELLS_A_SECOND = 1e8  # on two cores, from benchmarks/results; only to say how long a search would take
 LONGEST_SEARCH_S = 3600.0
 
 Tell = Callable[[int, int], None]

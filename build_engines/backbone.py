@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import math
 from typing import Any, cast
 
 import timm
 import torch
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
-from torch import nn
+from timm.layers import resample_abs_pos_embed
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from build_engines.errors import PoolError, WeightsError
@@ -81,7 +83,7 @@ def load(pool: Pool, backbone: Backbone) -> nn.Module:
     check_weights_file(pool, backbone)
     path = pool.weights_file(backbone)
     try:
-        model.load_state_dict(load_file(path))
+        model.load_state_dict(_at_input_size(load_file(path), model))
     except Exception as error:  # safetensors and torch raise their own, unrelated types
         raise WeightsError(
             f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {str(error)[:LONGEST_CAUSE]}"
@@ -125,6 +127,16 @@ def _image_size(backbone: Backbone) -> dict[str, Any]:
     config = timm.get_pretrained_cfg(backbone.architecture)
     fixed = config is not None and config.fixed_input_size
     return {"img_size": backbone.input_size} if fixed else {}
+
+
+def _at_input_size(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """Resample a ViT's position embeddings to the model's input size, as timm does for its pretrained weights."""
+    own, given = getattr(model, "pos_embed", None), weights.get("pos_embed")
+    if own is None or given is None or own.shape == given.shape:
+        return weights
+    grid = list(cast(Any, model).patch_embed.grid_size)
+    class_tokens = own.shape[1] - math.prod(grid)
+    return weights | {"pos_embed": resample_abs_pos_embed(given, grid, num_prefix_tokens=class_tokens)}
 
 
 def _check_pretrained_classes(backbone: Backbone, model: nn.Module) -> None:

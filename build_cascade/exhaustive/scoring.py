@@ -1,5 +1,7 @@
 """What each prefix of a committee answers and how sure it is, on every image.
 
+Images of about as many classes lie side by side in panels, so that one instruction serves several of them.
+
 Equal to gating.py to the bit: the same float16 numbers, the same float32 sums in the order of the stages, the same
 division, the first largest class. What needs logarithms or exponentials (`log_mean`, the entropy) is computed in
 float64 and rounded once in both, so that their libraries' last bits do not show.
@@ -23,10 +25,11 @@ from gating import COMBINES, CONFIDENCES, LOGARITHMS
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
+Best = tuple[Floats, Floats, Floats]
 
 _MEAN, _LOG_MEAN, _LAST = range(3)
 _, _MARGIN, _ENTROPY = range(3)
-_CACHE_BYTES = 2**19
+_LANES = 64
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,13 @@ class Scores:
     """Hold what S nodes of a tree give on N images.
 
     Attributes:
+        images: int32 [N], which image each column is.
         right: bool [S, N], whether the answer is the label.
         confidence: float32 [inner nodes, N].
         predicted: int32 [S, N], the class; empty where nobody asked.
     """
 
+    images: Ints
     right: npt.NDArray[np.bool_]
     confidence: Floats
     predicted: Ints
@@ -66,8 +71,9 @@ def prefix_statistics(problem: Problem, committee: Sequence[int], setting: Setti
     tree = build_tree([chain])
     tree = Tree(tree.models, tree.depths, np.arange(len(chain), dtype=np.int32), tree.leaves, tree.stages)
     scores = score(tree, RowBlocks(problem, committee, setting), problem, setting, predicted=True)
+    place = np.argsort(scores.images)
     arrays = zip(scores.predicted, scores.right, scores.confidence, strict=True)
-    return [PrefixStatistics(*row) for row in arrays]
+    return [PrefixStatistics(*(array[place] for array in row)) for row in arrays]
 
 
 def score(
@@ -93,196 +99,180 @@ def score(
     if tree.depths.max(initial=0) >= len(setting.weights):
         raise ValueError(f"{len(setting.weights)} weights for {tree.depths.max() + 1} stages")
     nodes = len(tree.models)
+    images = np.empty(problem.images, np.int32)
     right = np.empty((nodes, problem.images), np.bool_)
     confidence = np.empty((tree.inner_count, problem.images), np.float32)
     classes = np.empty((nodes if predicted else 0, problem.images), np.int32)
+    fill = LOGARITHMS[0] if setting.combine == "log_mean" else np.float32(0)
+    kinds = (COMBINES.index(setting.combine), list(CONFIDENCES).index(setting.confidence), problem.predictions.classes)
     for start, rows in blocks:
-        _score_block(rows, tree, setting, problem.predictions.classes, start, right, confidence, classes)
-    return Scores(right, confidence, classes)
-
-
-def _score_block(
-    rows: CompactRows,
-    tree: Tree,
-    setting: Setting,
-    classes: int,
-    start: int,
-    right: npt.NDArray[np.bool_],
-    confidence: Floats,
-    predicted: Ints,
-) -> None:
-    count = len(rows.label_slots)
-    row_bytes = rows.values.nbytes / max(1, count) + 1
-    stop = start + count
-    _score(
-        rows.offsets,
-        rows.class_ids,
-        rows.values,
-        rows.label_slots,
-        (tree.models, tree.depths, tree.inner),
-        (setting.factors(), setting.divisors()),
-        (COMBINES.index(setting.combine), list(CONFIDENCES).index(setting.confidence), classes),
-        LOGARITHMS[0],
-        max(1, int(_CACHE_BYTES / row_bytes)),
-        right[:, start:stop],
-        confidence[:, start:stop],
-        predicted[:, start:stop],
-    )
+        columns = slice(start, start + len(rows.label_slots))
+        order = np.argsort(np.diff(rows.offsets), kind="stable")
+        images[columns] = start + order
+        _score(
+            (rows.offsets, rows.class_ids, rows.values, rows.label_slots),
+            order,
+            fill,
+            (tree.models, tree.depths, tree.inner),
+            (setting.factors(), setting.divisors()),
+            kinds,
+            (right[:, columns], confidence[:, columns], classes[:, columns]),
+        )
+    return Scores(images, right, confidence, classes)
 
 
 @parallel
 def _score(
-    offsets: Offsets,
-    class_ids: Ints,
-    values: Floats,
-    label_slots: Ints,
+    source: tuple[Offsets, Ints, Floats, Ints],
+    order: Offsets,
+    fill: np.float32,
     tree: tuple[Ints, Ints, Ints],
     scale: tuple[Floats, Floats],
     kinds: tuple[int, int, int],
-    log_epsilon: np.float32,
-    step: int,
-    right: npt.NDArray[np.bool_],
-    confidence: Floats,
-    predicted: Ints,
+    result: tuple[npt.NDArray[np.bool_], Floats, Ints],
 ) -> None:
-    """Score blocks of `step` rows, few enough for all models' values to stay in cache."""
+    """Score panels of `_LANES` rows, taken in `order`; the columns of the result are in that order too."""
     models, depths, inner = tree
     factors, divisors = scale
     combine, _, classes = kinds
-    rows = len(label_slots)
-    for block in prange((rows + step - 1) // step):
-        first = block * step
-        last = min(rows, first + step)
-        base = offsets[first]
-        totals = np.empty((len(factors), offsets[last] - base), np.float32)
-        shares = np.empty(offsets[last] - base, np.float32)
+    right, confidence, predicted = result
+    for first in prange((len(order) + _LANES - 1) // _LANES):
+        columns = slice(first * _LANES, min(len(order), (first + 1) * _LANES))
+        rows = order[columns]
+        values, labels = _panel(source, rows, fill, classes)
+        totals = np.empty((len(factors), *values.shape[1:]), np.float32)
+        shares = np.empty(values.shape[1:], np.float32)
+        best = (np.empty(_LANES, np.float32), np.empty(_LANES, np.float32), np.empty(_LANES, np.float32))
         for node in range(len(models)):
             depth = depths[node]
-            _add(totals, depth, values[models[node], base : offsets[last]], factors[depth], combine)
-            missing = _missing(log_epsilon, factors, depth, combine)
+            _add(totals, depth, values[models[node]], factors[depth], combine)
             total, divisor = totals[depth], divisors[depth]
             if combine == _LOG_MEAN:
+                _normalise(total, divisor, classes, shares)
                 total, divisor = shares, np.float32(1)
-            for row in range(first, last):
-                span = (offsets[row] - base, offsets[row + 1] - base)
-                absent = (missing, classes - (span[1] - span[0]))
-                if combine == _LOG_MEAN:
-                    absent = (_normalise(totals[depth], span, divisors[depth], absent, shares), absent[1])
-                right[node, row], top, second = _judge(total, span, label_slots[row], divisor, absent)
-                if inner[node] >= 0:
-                    confidence[inner[node], row] = _confidence(total, span, (top, second), divisor, absent, kinds)
-                if len(predicted):
-                    predicted[node, row] = class_ids[base + _first_slot(total, span, top, divisor)]
+            _find_best(total, labels, best)
+            _mark_right(total, labels, divisor, best, right[node, columns])
+            if inner[node] >= 0:
+                _write_confidence(total, divisor, best, kinds, confidence[inner[node], columns])
+            if len(predicted):
+                _write_class(total, divisor, best, (source[0], source[1], rows), predicted[node, columns])
+
+
+@compiled
+def _panel(
+    source: tuple[Offsets, Ints, Floats, Ints], rows: Offsets, fill: np.float32, classes: int
+) -> tuple[Floats, Ints]:
+    """Return values float32 [models, slots, lanes] and label slots int32 [lanes].
+
+    Behind the slots of a row, and in lanes without one, stands `fill`, as a class has it that no model names. If there
+    are such classes, the last slot is one in every lane.
+    """
+    offsets, _, values, label_slots = source
+    width = 0
+    for row in rows:
+        width = max(width, offsets[row + 1] - offsets[row])
+    panel = np.full((len(values), min(width + 1, classes), _LANES), fill, np.float32)
+    labels = np.full(_LANES, -1, np.int32)
+    for lane, row in enumerate(rows):
+        labels[lane] = label_slots[row]
+        for model in range(len(values)):
+            for slot in range(offsets[row], offsets[row + 1]):
+                panel[model, slot - offsets[row], lane] = values[model, slot]
+    return panel, labels
 
 
 @compiled
 def _add(totals: Floats, depth: int, values: Floats, factor: np.float32, combine: int) -> None:
     """Write the sum of the prefix that ends here; its parent's sum lies one row above."""
-    if depth == 0 or combine == _LAST:
-        for slot in range(len(values)):
-            totals[depth, slot] = values[slot] * factor
-    else:
-        for slot in range(len(values)):
-            totals[depth, slot] = totals[depth - 1, slot] + values[slot] * factor
+    for slot in range(len(values)):
+        for lane in range(_LANES):
+            own = values[slot, lane] * factor
+            if depth == 0 or combine == _LAST:
+                totals[depth, slot, lane] = own
+            else:
+                totals[depth, slot, lane] = totals[depth - 1, slot, lane] + own
 
 
 @compiled
-def _missing(log_epsilon: np.float32, factors: Floats, depth: int, combine: int) -> np.float32:
-    """Return the sum of a class that no model names."""
-    total = np.float32(0)
-    if combine == _LOG_MEAN:
-        for stage in range(depth + 1):
-            total += log_epsilon * factors[stage]
-    return total
+def _find_best(total: Floats, labels: Ints, best: Best) -> None:
+    """Write each lane's largest sum, its second largest, and the largest before the label's, into `best`.
+
+    Written without branches, which would be guessed wrong, and which vector instructions do not have.
+    """
+    infinite = np.float32(-np.inf)
+    top, second, before = best
+    top[:] = second[:] = before[:] = infinite
+    for slot in range(len(total)):
+        for lane in range(_LANES):
+            value = total[slot, lane]
+            second[lane] = max(second[lane], min(top[lane], value))
+            top[lane] = max(top[lane], value)
+            before[lane] = max(before[lane], value if np.int32(slot) < labels[lane] else infinite)
 
 
 @compiled
-def _judge(
-    total: Floats, span: tuple[int, int], label_slot: int, divisor: np.float32, absent: tuple[np.float32, int]
-) -> tuple[bool, np.float32, np.float32]:
-    """Return (right, largest, second largest) of the mean.
+def _mark_right(total: Floats, labels: Ints, divisor: np.float32, best: Best, right: npt.NDArray[np.bool_]) -> None:
+    """Write whether each lane's label has the first largest quotient: it must exceed all before it.
 
-    The answer is the first largest quotient: the label's must exceed all before it and reach all behind it.
     Division may make different sums equal, so quotients are compared; it keeps order, so only the largest are
     divided.
     """
-    infinite = np.float32(-np.inf)
-    split = span[0] + max(label_slot, 0)
-    before, second = _top_two(total, (span[0], split), infinite, infinite)
-    top, second = _top_two(total, (split, span[1]), before, second)
-    if absent[1] > 0:
-        second = max(second, absent[0])
-    highest = top / divisor
-    right = label_slot >= 0 and total[split] / divisor == highest and before / divisor < highest
-    return bool(right), highest, second / divisor
+    top, _, before = best
+    for lane in range(len(right)):
+        own, highest = total[max(labels[lane], 0), lane] / divisor, top[lane] / divisor
+        right[lane] = (labels[lane] >= 0) & (own == highest) & (before[lane] / divisor < highest)
 
 
 @compiled
-def _top_two(
-    total: Floats, span: tuple[int, int], top: np.float32, second: np.float32
-) -> tuple[np.float32, np.float32]:
-    """Carry the two largest on over more slots; written without branches, which would be guessed wrong."""
-    for slot in range(span[0], span[1]):
-        value = total[slot]
-        second = max(second, min(top, value))
-        top = max(top, value)
-    return top, second
+def _write_class(
+    total: Floats, divisor: np.float32, best: Best, rows: tuple[Offsets, Ints, Offsets], predicted: Ints
+) -> None:
+    offsets, class_ids, chosen = rows
+    for lane in range(len(predicted)):
+        first = 0
+        for slot in range(len(total) - 1, -1, -1):
+            if total[slot, lane] / divisor == best[0][lane] / divisor:
+                first = slot
+        predicted[lane] = class_ids[offsets[chosen[lane]] + first]
 
 
 @compiled
-def _first_slot(total: Floats, span: tuple[int, int], highest: np.float32, divisor: np.float32) -> int:
-    for slot in range(span[0], span[1]):
-        if total[slot] / divisor == highest:
-            return slot
-    return span[0]
+def _normalise(total: Floats, divisor: np.float32, classes: int, shares: Floats) -> None:
+    """Write each lane's normalised geometric mean; classes beyond the slots have the last one's."""
+    slots, lanes = total.shape
+    for lane in range(lanes):
+        highest = np.float64(total[:, lane].max() / divisor)
+        mass = (classes - slots) * np.exp(np.float64(total[-1, lane] / divisor) - highest)
+        for slot in range(slots):
+            mass += np.exp(np.float64(total[slot, lane] / divisor) - highest)
+        for slot in range(slots):
+            shares[slot, lane] = np.float32(np.exp(np.float64(total[slot, lane] / divisor) - highest) / mass)
 
 
 @compiled
-def _normalise(
-    total: Floats, span: tuple[int, int], divisor: np.float32, absent: tuple[np.float32, int], shares: Floats
-) -> np.float32:
-    """Write the normalised geometric mean of a row; return that of a class which no model names."""
-    highest = np.float64(absent[0] / divisor) if absent[1] > 0 else -np.inf
-    for slot in range(span[0], span[1]):
-        highest = max(highest, np.float64(total[slot] / divisor))
-    rest = np.exp(np.float64(absent[0] / divisor) - highest)
-    mass = absent[1] * rest
-    for slot in range(span[0], span[1]):
-        mass += np.exp(np.float64(total[slot] / divisor) - highest)
-    for slot in range(span[0], span[1]):
-        shares[slot] = np.float32(np.exp(np.float64(total[slot] / divisor) - highest) / mass)
-    return np.float32(rest / mass)
-
-
-@compiled
-def _confidence(
-    total: Floats,
-    span: tuple[int, int],
-    best: tuple[np.float32, np.float32],
-    divisor: np.float32,
-    absent: tuple[np.float32, int],
-    kinds: tuple[int, int, int],
-) -> np.float32:
-    """Return the confidence of a row."""
+def _write_confidence(
+    total: Floats, divisor: np.float32, best: Best, kinds: tuple[int, int, int], confidence: Floats
+) -> None:
     _, kind, classes = kinds
-    if kind == _ENTROPY:
-        return _certainty(total, span, divisor, absent, classes)
-    if kind == _MARGIN and classes > 1:
-        return best[0] - best[1]
-    return best[0]
+    top, second, _ = best
+    for lane in range(len(confidence)):
+        if kind == _ENTROPY:
+            confidence[lane] = _certainty(total, lane, divisor, classes)
+        elif kind == _MARGIN and classes > 1:
+            confidence[lane] = top[lane] / divisor - second[lane] / divisor
+        else:
+            confidence[lane] = top[lane] / divisor
 
 
 @compiled
-def _certainty(
-    total: Floats, span: tuple[int, int], divisor: np.float32, absent: tuple[np.float32, int], classes: int
-) -> np.float32:
-    """Return 1 - H/log(C) of the mean, its entropy H over the classes of positive probability."""
+def _certainty(total: Floats, lane: int, divisor: np.float32, classes: int) -> np.float32:
+    """Return 1 - H/log(C) of a lane's mean, its entropy H over the classes of positive probability."""
     if classes == 1:
         return np.float32(1)
-    rest = np.float64(absent[0])
-    entropy = -absent[1] * rest * np.log(rest) if rest > 0 else 0.0
-    for slot in range(span[0], span[1]):
-        mean = np.float64(total[slot] / divisor)
+    rest = np.float64(total[-1, lane] / divisor)
+    entropy = -(classes - len(total)) * rest * np.log(rest) if rest > 0 else 0.0
+    for slot in range(len(total)):
+        mean = np.float64(total[slot, lane] / divisor)
         if mean > 0:
             entropy -= mean * np.log(mean)
     return np.float32(max(0.0, 1 - entropy / np.log(np.float64(classes))))

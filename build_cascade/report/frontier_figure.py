@@ -129,4 +129,4 @@ def _name_singles(axes: Axes, report: Report, theme: Theme) -> None:
     plain = [Other(*_at(members.evaluation, report)) for members in (*report.ensembles, *report.frontier)]
     stars = [Other(*_at(members.evaluation, report), STAR_PIXELS) for members in report.stars]
     chosen = Other(*_at(report.chosen.evaluation, report), CHOSEN_PIXELS)
-    place(axes, labels, [*plain, *stars, chosen], theme.ink)
+    place(axes, labels, [*plain, *stars, chosen], theme.ink, theme.paper)

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.patheffects import withStroke
 
 Boxes = npt.NDArray[np.float64]
 
@@ -18,6 +19,7 @@ ANGLES = 16
 LED_FROM = 14.0  # a name farther away than this gets a line to its point
 MARKER = 7.0
 FONT_SIZE = 8
+HALO = 2.5
 POINTS_AN_INCH = 72
 ON_A_NAME, ON_A_POINT, OUTSIDE = 30.0, 12.0, 100.0  # how bad a covered pixel is
 AWAY = 1.5  # how bad a pixel of distance is
@@ -41,7 +43,7 @@ class Other:
     radius: float = MARKER
 
 
-def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: str) -> None:
+def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: str, paper: str) -> None:
     """Write every label near its point.
 
     Args:
@@ -49,6 +51,7 @@ def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: 
         labels: What to write.
         others: What else is better left uncovered.
         colour: Of the text.
+        paper: The colour behind it, drawn around the letters: lines may pass below.
     """
     figure = axes.get_figure(root=True)
     assert figure is not None  # noqa: S101 (axes of a figure)
@@ -65,7 +68,7 @@ def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: 
     for label, point in zip(labels, points, strict=True):
         offset, box = _best(point, _size(axes, label.name), np.array(markers), taken, frame)
         taken.append(box)
-        _write(axes, label, offset, _distance(point, box) > LED_FROM, colour)
+        _write(axes, label, offset, _distance(point, box) > LED_FROM, colour, paper)
 
 
 def _best(
@@ -88,7 +91,7 @@ def _best(
     return best[1], best[2]
 
 
-def _write(axes: Axes, label: Label, offset: tuple[float, float], far: bool, colour: str) -> None:
+def _write(axes: Axes, label: Label, offset: tuple[float, float], far: bool, colour: str, paper: str) -> None:
     points = POINTS_AN_INCH / axes.figure.dpi  # of a pixel: a file may be saved at other dots an inch
     text = axes.annotate(
         label.name,
@@ -99,6 +102,7 @@ def _write(axes: Axes, label: Label, offset: tuple[float, float], far: bool, col
         va="center",
         fontsize=FONT_SIZE,
         color=colour,
+        path_effects=[withStroke(linewidth=HALO, foreground=paper)],
         arrowprops={"arrowstyle": "-", "linewidth": 0.5, "color": colour, "alpha": 0.6} if far else None,
     )
     text.set_in_layout(False)

@@ -89,9 +89,9 @@ def _tables(report: Report, cascade: Cascade, images_per_s: Mapping[str, float])
         "measured": bool(images_per_s),
         "headers": headers(report),
         "rows": [Line(cells(row, report, images_per_s), row.kind == CASCADE, row.kind == POINT) for row in report.rows],
-        "star_headers": ("star", "stages", "accuracy % (95 %)", report.unit, "exits %"),
+        "star_headers": ("star", "stages", "accuracy % (95%)", report.unit, "exits %"),
         "stars": _stars(report),
-        "point_headers": ("", "thresholds", "accuracy % (95 %)", report.unit, f"against {report.reference.name}"),
+        "point_headers": ("", "thresholds", "accuracy % (95%)", report.unit, f"against {report.reference.name}"),
         "points": _points(report, cascade),
     }
 

@@ -13,7 +13,7 @@ from cascade_spec import Cascade
 
 def headers(report: Report) -> tuple[str, ...]:
     """Return the headers of the columns."""
-    return ("", "accuracy % (95 %)", report.unit, "worst", "images/s", "exits %")
+    return ("", "accuracy % (95%)", report.unit, "worst", "images/s", "exits %")
 
 
 def cells(row: Row, report: Report, images_per_s: Mapping[str, float]) -> tuple[str, ...]:

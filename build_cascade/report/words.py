@@ -105,7 +105,7 @@ def _combined(cascade: Cascade) -> str:
 
 def _percent(seen: Evaluation) -> str:
     accuracy, interval = accuracy_in_words(seen).split(" ")
-    return f"{accuracy} % {interval.rstrip(')')} %)"
+    return f"{accuracy}% {interval.rstrip(')')}%)"
 
 
 def _differs(costs: dict[str, Any], bench: Bench) -> bool:

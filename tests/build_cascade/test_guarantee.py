@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -48,6 +49,13 @@ def test_on_too_few_images_the_reference_is_used_and_the_number_needed_named():
     assert found.candidate.committee.stages == ("dear",)
     assert found.statement.startswith("none: no cascade could be certified")
     assert "30 were there to certify on" in found.statement
+
+
+@pytest.mark.parametrize("images", [100, 140, 180, 220, 260, 300])
+def test_more_images_are_asked_for_than_there_were(images):
+    statement = certified(images, Promise(tolerance=0.04, risk=0.05)).statement
+    needed = re.search(r"about (\d+) images", statement)
+    assert needed is None or int(needed[1]) > images // 2, statement
 
 
 def test_a_bolder_promise_is_never_cheaper_to_keep():

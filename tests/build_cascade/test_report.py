@@ -144,7 +144,7 @@ def test_the_page_shows_the_numbers_of_the_replay(tmp_path, bench):
     assert "1234" in shown
     text = html.unescape(page)
     low, high = (f"{100 * bound:.1f}" for bound in seen.interval)
-    assert f"Right on {100 * seen.accuracy:.1f} % ({low}–{high} %) of {IMAGES} test images" in text
+    assert f"Right on {100 * seen.accuracy:.1f}% ({low}–{high}%) of {IMAGES} test images" in text
     assert f"mean cost of {1000 * seen.mean_cost:.3g} MMACs" in text
     assert f"{1 - seen.mean_cost / reference.mean_cost:.0%} cheaper than {bench.best_single()}" in text
 

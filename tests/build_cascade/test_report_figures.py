@@ -91,7 +91,7 @@ def test_names_cover_neither_each_other_nor_the_points():
     points = generator.random((20, 2)) * [0.3, 1.0]
     axes.set_xlim(-0.4, 0.7)
     axes.scatter(*points.T)
-    place(axes, [Label(f"backbone_{i}", x, y) for i, (x, y) in enumerate(points)], [], "black")
+    place(axes, [Label(f"backbone_{i}", x, y) for i, (x, y) in enumerate(points)], [], "black", "white")
     figure.draw_without_rendering()
     # The leading line of an annotation is no part of what may cover.
     boxes = [Text.get_window_extent(annotation) for annotation in axes.texts]

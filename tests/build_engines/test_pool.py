@@ -92,6 +92,18 @@ def test_weights_that_do_not_fit_are_refused(tmp_path, spoil):
         load(pool, pool.backbones[0])
 
 
+@pytest.mark.parametrize("changes", [{}, {"architecture": "resnet10t", "arguments": {}, "input_size": 32}])
+def test_one_weights_file_serves_two_input_sizes(tmp_path, changes):
+    small = backbone_entry("small") | changes
+    large = small | {"name": "large", "input_size": 2 * small["input_size"]}
+    pool = pool_of(tmp_path, small, large)
+    save_random_weights(pool_of(tmp_path, small))
+    models = [load(pool, backbone).state_dict() for backbone in pool.backbones]
+    same = [name for name in models[0] if models[0][name].equal(models[1].get(name))]
+    assert set(models[0]) - set(same) <= {"pos_embed"}
+    assert gmacs(pool.backbone("large")) > 2 * gmacs(pool.backbone("small"))
+
+
 def test_pretrained_weights_that_do_not_exist_are_refused(tmp_path):
     pool = pool_of(tmp_path, backbone_entry("a", architecture="vit_tiny_patch16_384.nonsense", weights="pretrained"))
     with pytest.raises(WeightsError, match="name the safetensors file"):

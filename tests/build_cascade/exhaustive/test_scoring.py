@@ -45,7 +45,6 @@ def test_blocks_of_rows_do_not_change_anything(monkeypatch):
     pool, _ = make_pool([dense_rows(rng, 100, 9, "smooth") for _ in range(3)], [1, 2, 3], rng.integers(9, size=100))
     whole = prefix_statistics(pool, (0, 1, 2), Setting())
     monkeypatch.setattr("build_cascade.exhaustive.sources._BLOCK_BYTES", 1)
-    monkeypatch.setattr("build_cascade.exhaustive.scoring._CACHE_BYTES", 100)
     assert len(list(RowBlocks(pool, [0, 1, 2], Setting()))) == 7
     for one, other in zip(whole, prefix_statistics(pool, (0, 1, 2), Setting()), strict=True):
         np.testing.assert_array_equal(one.confidence, other.confidence)
