@@ -6,7 +6,7 @@ import contextlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from serving import FIELDS, ask, eventually, is_empty, metrics, offline
+from serving import FIELDS, ask, eventually, is_empty, metrics, offline, settled
 from tritonclient.utils import InferenceServerException
 
 STAGES = ("small", "medium", "large")
@@ -20,8 +20,7 @@ def test_the_counts_add_up(server, images, tiny_cascade, predictions):
         (generator.integers(0, len(images), 1 + place % 16), PARAMETERS[place % len(PARAMETERS)])
         for place in range(150)
     ]
-    is_empty(server)
-    before = metrics(server)
+    before = settled(server)
 
     def client(rows, parameters):
         ask(server, "cascade", images[rows], FIELDS, **parameters)

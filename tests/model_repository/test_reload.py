@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import tritonclient.grpc as triton
-from serving import FIELDS, call, eventually, is_empty, metrics, offline, serve_as
+from serving import FIELDS, call, eventually, is_empty, metrics, offline, serve_as, settled
 
 from embedded_server import EmbeddedServer
 
@@ -50,7 +50,7 @@ def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, ti
                 asked[place] += 1
 
     with EmbeddedServer(repository_copy) as server, ThreadPoolExecutor(CLIENTS) as pool:
-        own = metrics(server)["images_total", ""]  # the server's own, sent to see whether it answers
+        own = settled(server)["images_total", ""]  # the server's own, sent to see whether it answers
         working = [pool.submit(ask_on, place) for place in range(CLIENTS)]
         for place in range(1, RELOADS + 1):
             serve_as(repository_copy, files[place % 2])
