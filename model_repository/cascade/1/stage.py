@@ -14,6 +14,7 @@ from refusals import StageError
 from turns import Turns
 
 PREDICTION = "probabilities"
+MOST = 1.001  # a probability, with what rounding may add
 
 Images = npt.NDArray[np.uint8]
 Predictions = npt.NDArray[np.float32]
@@ -70,8 +71,8 @@ class StageCaller:
                 f"stage {name!r} answered {list(predictions.shape)} for {images} images of {self._classes} classes; "
                 "serve the backbone that cascade.json was made with"
             )
-        if not np.isfinite(predictions).all():
-            raise StageError(f"stage {name!r} answered NaN or infinity instead of probabilities")
+        if not ((predictions >= 0) & (predictions <= MOST)).all():
+            raise StageError(f"stage {name!r} answered NaN, infinity or other numbers instead of probabilities")
         return predictions
 
     def _request(self, tensor: Any) -> Any:  # noqa: ANN401
