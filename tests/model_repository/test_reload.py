@@ -7,7 +7,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 import tritonclient.grpc as triton
+from google.protobuf.json_format import MessageToJson
 from serving import FIELDS, call, eventually, is_empty, metrics, offline, serve_as, settled
 
 from embedded_server import EmbeddedServer
@@ -30,7 +32,21 @@ def same(served, outcome, rows):
     return all(np.array_equal(served[field][:, 0], getattr(outcome, field)[rows]) for field in FIELDS)
 
 
-def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, tiny_cascade, predictions):
+def load_with_config(server, delay_us):
+    """Load the cascade with Triton's whole configuration of it, in which one number is another."""
+    with triton.InferenceServerClient(server.addresses.grpc) as client:
+        config = client.get_model_config("cascade").config
+    config.dynamic_batching.max_queue_delay_microseconds = delay_us
+    server.load("cascade", MessageToJson(config, preserving_proto_field_name=True))
+
+
+def queue_delay_us(server):
+    with triton.InferenceServerClient(server.addresses.grpc) as client:
+        return client.get_model_config("cascade").config.dynamic_batching.max_queue_delay_microseconds
+
+
+@pytest.mark.parametrize("load", [lambda server, _: server.load("cascade"), load_with_config], ids=["file", "config"])
+def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, tiny_cascade, predictions, load):
     files = (tiny_cascade, other_thresholds(tiny_cascade))
     outcomes = {name: [offline(file, predictions, name) for file in files] for name in (None, "fast")}
     assert not np.array_equal(*(outcome.exit_stage for outcome in outcomes[None]))
@@ -54,7 +70,8 @@ def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, ti
         working = [pool.submit(ask_on, place) for place in range(CLIENTS)]
         for place in range(1, RELOADS + 1):
             serve_as(repository_copy, files[place % 2])
-            server.load("cascade")
+            load(server, place)
+            assert queue_delay_us(server) == (place if load is load_with_config else 0)
             now = asked.copy()
             eventually(
                 lambda now=now: (
