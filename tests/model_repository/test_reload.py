@@ -10,7 +10,19 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from google.protobuf.json_format import MessageToJson
-from serving import FIELDS, call, eventually, is_empty, metrics, offline, serve_as, settled
+from serving import (
+    FIELDS,
+    ask,
+    assert_equal,
+    call,
+    eventually,
+    is_empty,
+    metrics,
+    offline,
+    serve_as,
+    settled,
+    slow_down,
+)
 
 from embedded_server import EmbeddedServer
 
@@ -86,3 +98,20 @@ def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, ti
         eventually(lambda: metrics(server)["images_total", ""], images_asked)
         is_empty(server)
     assert min(seen) > 0
+
+
+@pytest.mark.parametrize("change", ["load", "unload"])
+def test_who_waits_for_room_is_answered_by_the_cascade_that_goes(
+    repository_copy, images, tiny_cascade, outcome, hard, change
+):
+    """The old cascade is told to end while its `execute()` waits for room, and more requests behind it."""
+    slow_down(repository_copy, "large", 0.2)
+    serve_as(repository_copy, tiny_cascade, workers_per_stage=1, max_images_in_flight=16, when_full="wait")
+    rows = np.resize(hard, 16)
+    with EmbeddedServer(repository_copy) as server, ThreadPoolExecutor(CLIENTS) as pool:
+        asked = [pool.submit(ask, server, "cascade", images[rows], FIELDS) for _ in range(CLIENTS)]
+        eventually(lambda: metrics(server)["images_in_flight", ""], 16)
+        getattr(server, change)("cascade")
+        for answer in asked:
+            assert_equal(answer.result(), outcome, rows)
+        is_empty(server)
