@@ -18,6 +18,7 @@ from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
 from build_cascade.report.table import table
 from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
+from build_cascade.settings import keep_settings
 from build_cascade.throughput import ROUNDS
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
@@ -258,9 +259,12 @@ def _cascade_file(given: Path | None, workspace: Workspace) -> Path:
     return given or (workspace.folder / "cascade.json" if workspace.imported.is_dir() else DEFAULT_CASCADE)
 
 
-def _write(output: Path, cascade: Cascade) -> None:
+def _write(output: Path, chosen: Cascade) -> None:
+    cascade, told = keep_settings(chosen, output)
     write_text_whole(output, cascade.to_json())
     console.print(f"{output}: {_in_words(cascade)}", soft_wrap=True)
+    if told:
+        console.print(told, soft_wrap=True)
     console.print(f"guarantee: {cascade.evidence['guarantee']}", soft_wrap=True)
 
 

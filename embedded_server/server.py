@@ -102,15 +102,19 @@ class EmbeddedServer:
         """Tell whether the server process runs."""
         return self._triton is not None and bool(self._triton.is_alive())
 
-    def load(self, model: str) -> None:
+    def load(self, model: str, config: str | None = None) -> None:
         """Load a model as it lies in the repository now, beside or instead of the served one; no request fails.
+
+        Args:
+            model: Its name.
+            config: Triton's configuration of it, as JSON, whole: to be used instead of its config.pbtxt.
 
         Raises:
             ServerError: Triton cannot load it; what was served before goes on.
         """
         try:
             with contextlib.closing(InferenceServerClient(self.addresses.grpc)) as client:
-                client.load_model(model, headers=self._token())
+                client.load_model(model, headers=self._token(), config=config)
         except InferenceServerException as error:
             raise ServerError(f"Triton could not load {model!r}: {error.message()}") from error
 

@@ -65,7 +65,7 @@ def classify(
         for file, result in zip(files, results, strict=True):
             typer.echo(json.dumps({"file": str(file), **result.as_dict()}))
         return
-    table = Table("label", "confidence", "stage", "confidence at each stage", Column("file", overflow="fold"))
+    table = Table("label", "confidence", "stage", "by stage", Column("file", overflow="fold"))
     for file, result in zip(files, results, strict=True):
         stages = "  ".join(f"{value:.3f}" for value in result.stage_confidence or ())
         stage = f"{result.exit_stage} (degraded)" if result.degraded else str(result.exit_stage)

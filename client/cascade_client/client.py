@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,7 +132,7 @@ class CascadeClient:
             CascadeError: the server is not there, too slow, or failed; see `cascade_client.errors`.
         """
         _check_is_list(images)
-        given = {"operating_point": operating_point, "max_stage": None if max_stage is None else int(max_stage)}
+        given = {"operating_point": operating_point, "max_stage": None if max_stage is None else _whole(max_stage)}
         parameters = {name: value for name, value in given.items() if value is not None}
         ask = self._ask_encoded if encoded else self._ask_canvases
         responses = ask(images, parameters, details)
@@ -174,6 +175,14 @@ class CascadeClient:
             return self._triton.infer(
                 model, [tensor], outputs=wanted, parameters=parameters, client_timeout=self.timeout_s
             )
+
+
+def _whole(max_stage: int) -> int:
+    """Return a plain int, for numpy's are none to gRPC."""
+    try:
+        return operator.index(max_stage)
+    except TypeError as error:
+        raise InvalidRequest(f"max_stage must be a whole number from 1, not {max_stage!r}") from error
 
 
 def _check_is_list(images: object) -> None:

@@ -113,7 +113,7 @@ def test_a_bad_image_is_a_typed_error_that_says_which_and_why(client, name):
 
 def test_bad_requests_among_good_ones_fail_alone(server):
     good, wanted = [encode(picture(seed), "JPEG") for seed in range(64)], {}
-    bad = [BAD[name][0]() for name in ("no image", "no byte", "truncated jpeg")]
+    bad = [BAD[name][0]() for name in ("no image", "no byte", "truncated jpeg", "50 megapixels")]
 
     def ask(image):
         with CascadeClient(server.addresses.grpc) as own:
@@ -143,6 +143,18 @@ def test_parameters_reach_the_cascade_through_the_ensemble(client):
     assert {a.exit_stage for a in client.classify(images, max_stage=1, encoded=True)} == {1}
     with pytest.raises(InvalidRequest, match="fast, accurate"):
         client.classify(images, operating_point="turbo", encoded=True)
+
+
+@pytest.mark.parametrize("max_stage", [1.5, "1", False, 0])
+def test_a_bad_parameter_among_ten_thousand_is_refused_through_the_ensemble(server, max_stage):
+    asked = triton.InferenceServerClient(server.addresses.grpc)
+    tensor = triton.InferInput("encoded", [1, 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[encode(picture())]], dtype=object))
+    many = {f"parameter_{place}": place for place in range(10_000)}
+    assert asked.infer("cascade_encoded", [tensor], parameters=many | {"max_stage": 1}).as_numpy("exit_stage") == 1
+    with pytest.raises(InferenceServerException, match="max_stage must be a whole number") as caught:
+        asked.infer("cascade_encoded", [tensor], parameters=many | {"max_stage": max_stage})
+    assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 
 
 def test_an_image_given_decoded_is_no_encoded_image(client):

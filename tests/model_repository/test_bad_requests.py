@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import urllib.error
+import urllib.request
+
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
@@ -72,6 +76,16 @@ def test_a_parameter_of_the_wrong_type_is_refused(server, images, parameters):
         ask(server, "cascade", images[:1], FIELDS, **parameters)
     assert raised.value.status() == "StatusCode.INVALID_ARGUMENT"
     assert len(str(raised.value)) < 1000
+
+
+@pytest.mark.parametrize("value", [1.5, "1", [1], None, {"stage": 1}, 10**30], ids=str)
+def test_a_parameter_of_the_wrong_type_is_refused_over_http_too(server, value):
+    image = {"name": "image", "shape": SHAPE, "datatype": "UINT8", "data": [0] * (CANVAS * CANVAS * 3)}
+    body = json.dumps({"inputs": [image], "parameters": {"max_stage": value}}).encode()
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        urllib.request.urlopen(f"http://{server.addresses.http}/v2/models/cascade/infer", body, timeout=60)
+    assert raised.value.code == 400
+    assert "max_stage" in json.loads(raised.value.read())["error"]
 
 
 def test_parameters_that_mean_nothing_here_change_nothing(server, images, outcome):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from serving import FIELDS, ask, eventually, is_empty, metrics, offline
+import pytest
+from serving import FIELDS, ask, assert_equal, eventually, is_empty, metrics, offline, settled
 from tritonclient.utils import InferenceServerException
+
+from embedded_server import EmbeddedServer
 
 STAGES = ("small", "medium", "large")
 PARAMETERS = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"operating_point": "accurate", "max_stage": 2}]
@@ -20,8 +24,7 @@ def test_the_counts_add_up(server, images, tiny_cascade, predictions):
         (generator.integers(0, len(images), 1 + place % 16), PARAMETERS[place % len(PARAMETERS)])
         for place in range(150)
     ]
-    is_empty(server)
-    before = metrics(server)
+    before = settled(server)
 
     def client(rows, parameters):
         ask(server, "cascade", images[rows], FIELDS, **parameters)
@@ -56,3 +59,33 @@ def test_every_series_of_a_stage_is_there_before_the_first_image(server):
     shown = metrics(server)
     for name in ("exits_total", "escalations_total", "waiting_images", "stage_batch_images_count", "image_seconds_sum"):
         assert {stage for seen, stage in shown if seen == name} == set(STAGES)
+
+
+class WithoutMetrics(EmbeddedServer):
+    """A server started with --allow-metrics=false."""
+
+    def _config(self, repository):
+        return dataclasses.replace(super()._config(repository), allow_metrics=False)
+
+
+def test_a_server_whose_metrics_are_off_serves(repository_copy, images, outcome):
+    with WithoutMetrics(repository_copy) as server:
+        for _ in range(4):
+            assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(16))
+        with pytest.raises(OSError, match="refused"):
+            metrics(server)
+
+
+@pytest.mark.parametrize("call", ["MetricFamily(", "increment(", "observe("])
+def test_a_server_that_has_no_metrics_serves(repository_copy, tmp_path, images, outcome, call):
+    """Triton can be built without: every call of them then fails."""
+    code = repository_copy / "cascade" / "1" / "metrics.py"
+    assert f".{call}" in code.read_text()
+    code.write_text(code.read_text().replace(f".{call}", f".is_not_built_in_{call}"))
+    log = tmp_path / "triton.log"
+    with EmbeddedServer(repository_copy, log_file=log) as server:
+        for _ in range(4):
+            assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(16))
+        eventually(lambda: log.read_text().count("cascade: no metrics from here on"), 1)
+        server.load("cascade")
+        assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(16))

@@ -7,8 +7,22 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 import tritonclient.grpc as triton
-from serving import FIELDS, call, eventually, is_empty, metrics, offline, serve_as
+from google.protobuf.json_format import MessageToJson
+from serving import (
+    FIELDS,
+    ask,
+    assert_equal,
+    call,
+    eventually,
+    is_empty,
+    metrics,
+    offline,
+    serve_as,
+    settled,
+    slow_down,
+)
 
 from embedded_server import EmbeddedServer
 
@@ -30,7 +44,21 @@ def same(served, outcome, rows):
     return all(np.array_equal(served[field][:, 0], getattr(outcome, field)[rows]) for field in FIELDS)
 
 
-def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, tiny_cascade, predictions):
+def load_with_config(server, delay_us):
+    """Load the cascade with Triton's whole configuration of it, in which one number is another."""
+    with triton.InferenceServerClient(server.addresses.grpc) as client:
+        config = client.get_model_config("cascade").config
+    config.dynamic_batching.max_queue_delay_microseconds = delay_us
+    server.load("cascade", MessageToJson(config, preserving_proto_field_name=True))
+
+
+def queue_delay_us(server):
+    with triton.InferenceServerClient(server.addresses.grpc) as client:
+        return client.get_model_config("cascade").config.dynamic_batching.max_queue_delay_microseconds
+
+
+@pytest.mark.parametrize("load", [lambda server, _: server.load("cascade"), load_with_config], ids=["file", "config"])
+def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, tiny_cascade, predictions, load):
     files = (tiny_cascade, other_thresholds(tiny_cascade))
     outcomes = {name: [offline(file, predictions, name) for file in files] for name in (None, "fast")}
     assert not np.array_equal(*(outcome.exit_stage for outcome in outcomes[None]))
@@ -50,11 +78,12 @@ def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, ti
                 asked[place] += 1
 
     with EmbeddedServer(repository_copy) as server, ThreadPoolExecutor(CLIENTS) as pool:
-        own = metrics(server)["images_total", ""]  # the server's own, sent to see whether it answers
+        own = settled(server)["images_total", ""]  # the server's own, sent to see whether it answers
         working = [pool.submit(ask_on, place) for place in range(CLIENTS)]
         for place in range(1, RELOADS + 1):
             serve_as(repository_copy, files[place % 2])
-            server.load("cascade")
+            load(server, place)
+            assert queue_delay_us(server) == (place if load is load_with_config else 0)
             now = asked.copy()
             eventually(
                 lambda now=now: (
@@ -69,3 +98,20 @@ def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, ti
         eventually(lambda: metrics(server)["images_total", ""], images_asked)
         is_empty(server)
     assert min(seen) > 0
+
+
+@pytest.mark.parametrize("change", ["load", "unload"])
+def test_who_waits_for_room_is_answered_by_the_cascade_that_goes(
+    repository_copy, images, tiny_cascade, outcome, hard, change
+):
+    """The old cascade is told to end while its `execute()` waits for room, and more requests behind it."""
+    slow_down(repository_copy, "large", 0.2)
+    serve_as(repository_copy, tiny_cascade, workers_per_stage=1, max_images_in_flight=16, when_full="wait")
+    rows = np.resize(hard, 16)
+    with EmbeddedServer(repository_copy) as server, ThreadPoolExecutor(CLIENTS) as pool:
+        asked = [pool.submit(ask, server, "cascade", images[rows], FIELDS) for _ in range(CLIENTS)]
+        eventually(lambda: metrics(server)["images_in_flight", ""], 16)
+        getattr(server, change)("cascade")
+        for answer in asked:
+            assert_equal(answer.result(), outcome, rows)
+        is_empty(server)

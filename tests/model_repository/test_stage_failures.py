@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from serving import FIELDS, ask, assert_equal, change_stage, eventually, metrics, offline, serve_as
+from serving import FIELDS, ask, assert_equal, change_stage, eventually, is_empty, metrics, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
 from cascade_client import CascadeClient
@@ -136,3 +136,29 @@ def test_a_degraded_ensemble_is_the_mean_of_the_rest(fragile_repository, upsetti
     np.testing.assert_array_equal(served["class_id"][:, 0], expected.class_id)
     np.testing.assert_array_equal(served["stage_confidence"][:, [0, 2]], expected.stage_confidence)
     assert np.isnan(served["stage_confidence"][:, 1]).all()
+
+
+@pytest.mark.parametrize("number", [1e6, -0.5, 1.5], ids=["too large for float16", "negative", "above 1"])
+def test_what_is_no_probability_fails_those_images_and_no_worker(repository_copy, images, tiny_cascade, hard, number):
+    """Two numbers that float16 cannot hold make a margin that is no number: no gate would ever let the image out."""
+    serve_as(repository_copy, dataclasses.replace(tiny_cascade, confidence="margin"), workers_per_stage=1)
+    with EmbeddedServer(repository_copy) as server:
+        change_stage(repository_copy, "large", "_response(part)", f"_response(part * 0 + {number})")
+        server.load("large")
+        for _ in range(3):
+            with pytest.raises(InferenceServerException, match="stage 'large' answered NaN"):
+                ask(server, "cascade", images[hard[:8]], FIELDS, operating_point="accurate", client_timeout=20)
+        is_empty(server)
+
+
+def test_a_gate_without_a_number_fails_the_request_and_no_worker(repository_copy, images, tiny_cascade):
+    """Weights that float32 cannot hold make a mean that is no number."""
+    *first, last = tiny_cascade.stages
+    heavy = (*first, dataclasses.replace(last, weight=1e39))
+    with EmbeddedServer(repository_copy) as server:
+        serve_as(repository_copy, dataclasses.replace(tiny_cascade, stages=heavy), workers_per_stage=1)
+        server.load("cascade")
+        for _ in range(3):
+            with pytest.raises(InferenceServerException, match="confidence is no number"):
+                ask(server, "cascade", images[:16], FIELDS, client_timeout=20)
+        is_empty(server)

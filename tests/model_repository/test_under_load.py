@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from serving import FIELDS, ask, assert_equal, call, eventually, is_empty, metrics, serve_as, slow_down
+from serving import FIELDS, ask, assert_equal, call, eventually, is_empty, metrics, serve_as, settled, slow_down
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer
@@ -29,6 +29,7 @@ def slow_repository(repository_copy, tiny_cascade):
 @pytest.fixture
 def slow_server(slow_repository):
     with EmbeddedServer(slow_repository) as running:
+        settled(running)
         yield running
 
 

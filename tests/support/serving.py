@@ -10,7 +10,9 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
 
 from cascade_spec import Cascade
 from embedded_server import EmbeddedServer
@@ -75,6 +77,17 @@ def metrics(server: EmbeddedServer) -> dict[tuple[str, str], float]:
             kinds = dict(re.findall(r'(\w+)="(.*?)"', labels))
             values[name, kinds.get("stage", kinds.get("kind", ""))] = float(value)
     return values
+
+
+def settled(server: EmbeddedServer) -> dict[tuple[str, str], float]:
+    """Read the metrics when they hold everything before; a request to be refused is the last thing that they count."""
+    refused = ("failed_images_total", "bad_request")
+    before = metrics(server).get(refused, 0)
+    with pytest.raises(InferenceServerException), triton.InferenceServerClient(server.addresses.grpc) as client:
+        [image] = client.get_model_metadata("cascade").inputs
+        call(client, np.zeros([1, *map(int, image.shape[1:])], np.uint8), max_stage=0)
+    eventually(lambda: metrics(server).get(refused, 0) > before, True)
+    return metrics(server)
 
 
 def eventually(read, expected):

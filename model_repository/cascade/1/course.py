@@ -62,7 +62,11 @@ class Course:
             return self._away == 0
 
     def advance(self) -> None:
-        """Let the gate judge what the stages of the wave have answered."""
+        """Let the gate judge what the stages of the wave have answered.
+
+        Raises:
+            Refusal: there is no stage left to send an image to that the gate has kept.
+        """
         lost = [row for row in self.failures if self._is_lost(row)]
         if lost and self.refusal is None:
             self.refusal = self.failures[min(lost)]
@@ -72,6 +76,8 @@ class Course:
             self._walk.drop(np.array(list(self.failures), np.intp))
         for stage in self._wave:
             self._walk.advance(self.predictions[stage, self.open_rows])
+        if self._wave.stop == self.job.last_stage and len(self.open_rows):
+            raise Refusal("the confidence is no number at the last stage; are the weights in cascade.json too large?")
 
     def outcome(self) -> tuple[Outcome, npt.NDArray[np.bool_]]:
         """Return the answers, and which of them are degraded: bool [n]."""

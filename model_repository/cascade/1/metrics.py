@@ -9,6 +9,8 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import triton_python_backend_utils as pb_utils
@@ -54,25 +56,29 @@ class Metrics:
         self._lock = threading.Lock()
         self._sums: dict[tuple[str, str], float] = defaultdict(float)
         self._observed: list[tuple[str, str, float]] = []
+        self._are_there = True
         self._ended = threading.Event()
         self._reporter = threading.Thread(target=self._report, daemon=True)
 
     def start(self, stages: list[str]) -> None:
         """Show every series of a stage at zero, and begin to report."""
-        for name, family in FAMILIES.items():
-            for label in {"stage": stages, "": [""]}.get(family.label, []):
-                self._get(name, label)
+        with self._doing_without():
+            for name, family in FAMILIES.items():
+                for label in {"stage": stages, "": [""]}.get(family.label, []):
+                    self._get(name, label)
         self._reporter.start()
 
     def add(self, name: str, amount: float, label: str = "") -> None:
         """Add to a counter or a gauge."""
-        with self._lock:
-            self._sums[name, label] += amount
+        if self._are_there:
+            with self._lock:
+                self._sums[name, label] += amount
 
     def observe(self, name: str, value: float, label: str = "", times: int = 1) -> None:
         """Put a value into a histogram."""
-        with self._lock:
-            self._observed += [(name, label, value)] * times
+        if self._are_there:
+            with self._lock:
+                self._observed += [(name, label, value)] * times
 
     def close(self) -> None:
         """Report what is left."""
@@ -80,9 +86,19 @@ class Metrics:
         self._reporter.join()
 
     def _report(self) -> None:
-        while not self._ended.wait(FLUSH_PERIOD_S):
+        with self._doing_without():
+            while not self._ended.wait(FLUSH_PERIOD_S):
+                self._flush()
             self._flush()
-        self._flush()
+
+    @contextmanager
+    def _doing_without(self) -> Iterator[None]:
+        """Go on without metrics once Triton refuses them: it can be built without, and they are worth no request."""
+        try:
+            yield
+        except Exception as error:
+            self._are_there = False
+            pb_utils.Logger.log_warn(f"cascade: no metrics from here on: {error}")
 
     def _flush(self) -> None:
         with self._lock:

@@ -11,6 +11,8 @@ from refusals import StageError
 from turns import Turns
 from ways import Images, Predictions, Way
 
+MOST = 1.001  # a probability, with what rounding may add
+
 
 class StageCaller:
     """Ask one stage about images."""
@@ -60,6 +62,6 @@ class StageCaller:
                 f"stage {name!r} answered {list(predictions.shape)} for {len(images)} images of {self._classes} classes; "
                 "serve the backbone that cascade.json was made with"
             )
-        if not np.isfinite(predictions).all():
-            raise StageError(f"stage {name!r} answered NaN or infinity instead of probabilities")
+        if not (predictions.min() >= 0 and predictions.max() <= MOST):  # NaN is neither
+            raise StageError(f"stage {name!r} answered NaN, infinity or other numbers instead of probabilities")
         return predictions
