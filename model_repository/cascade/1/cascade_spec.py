@@ -77,8 +77,8 @@ class Serving:
     """Hold how the server runs the cascade; answers are the same whatever it says.
 
     Attributes:
-        workers_per_stage: Calls of one stage that may be under way at once; by default two by BLS, in process as many
-            as there are cores.
+        workers_per_stage: Calls of one stage that may be under way at once; by default one by BLS, in process as many
+            as keep the cores busy.
         max_images_in_flight: The most images that are inside the cascade at once.
         when_full: `refuse` a request that finds no room, at once; or let it `wait` in Triton's queue, under its policy.
         degraded: Answer an image whose stage failed by the stages that did answer, and mark it, rather than fail it.

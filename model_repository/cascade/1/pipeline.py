@@ -34,12 +34,12 @@ class Pipeline:
         self._names = [stage.model for stage in cascade.stages]
         self._room = Room(self._serving.max_images_in_flight)
         classes = len(cascade.labels)
-        calls, threads = _calls_and_threads(cascade)
+        calls, *sizes = _crew_sizes(cascade)
         stations = [
             Station(stage, StageCaller(stage, classes, way), metrics, self._wave_is_over, calls)
             for stage, way in zip(cascade.stages, ways, strict=True)
         ]
-        self._crew = Crew(stations, threads)
+        self._crew = Crew(stations, *sizes)
 
     def start(self) -> None:
         """Start the threads."""
@@ -116,9 +116,15 @@ class Pipeline:
         return refusal.response()
 
 
-def _calls_and_threads(cascade: Cascade) -> tuple[int, int]:
-    """Return how many calls of one stage may be under way at once, and of all: in process, no more than cores."""
-    calls, cores = cascade.serving.workers_per_stage, len(os.sched_getaffinity(0))
+def _crew_sizes(cascade: Cascade) -> tuple[int, int, int]:
+    """Return how many calls may be under way at once of one stage, and of all, and the threads for them.
+
+    In process a call keeps a core busy, and one call more than cores keeps them so while a thread waits for Python's
+    lock. By BLS a thread only waits, and while it hands over what it got, another makes the stage's next call.
+    """
+    calls = cascade.serving.workers_per_stage
     if cascade.serving.reach == "in_process":
-        return calls or cores, cores
-    return calls or 2, (calls or 2) * len(cascade.stages)
+        enough = len(os.sched_getaffinity(0)) + 1
+        return calls or enough, enough, enough
+    all_calls = (calls or 1) * len(cascade.stages)
+    return calls or 1, all_calls, 2 * all_calls

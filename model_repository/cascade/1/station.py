@@ -19,15 +19,14 @@ MINIMUM_S = 1e-6
 
 
 class Station:
-    """Run one stage. All but `serve` is done by one thread at a time: the crew sees to that."""
+    """Run one stage. All but `call` and `hand_over` is done by one thread at a time: the crew sees to that."""
 
     def __init__(
         self, stage: Stage, caller: StageCaller, metrics: Metrics, done: Callable[[Course], None], calls: int
     ) -> None:
         """Prepare to call `done` with each request that is back from all stages it was sent to.
 
-        Several calls may be under way at once, so that the stage's next call is there when one ends: a GPU must not
-        wait for Python.
+        At most that many calls are under way at once.
         """
         self._stage = stage
         self._caller = caller
@@ -62,13 +61,16 @@ class Station:
         """Take note that a call is over."""
         self._free_calls += 1
 
-    def serve(self, pieces: Sequence[Piece]) -> None:
-        """Call the stage for images, and send each request on that is back from everywhere."""
+    def call(self, pieces: Sequence[Piece]) -> None:
+        """Ask the stage about images."""
         try:
             self._ask([piece for piece in pieces if self._is_wanted(piece.course)])
         except Exception as error:  # a thread that dies would let every later request hang
             for piece in pieces:
                 piece.course.refusal = as_refusal(error)
+
+    def hand_over(self, pieces: Sequence[Piece]) -> None:
+        """Send each request on that is back from everywhere."""
         for piece in pieces:
             if piece.course.is_wave_over(len(piece.rows)):
                 self._done(piece.course)
