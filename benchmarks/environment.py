@@ -20,7 +20,8 @@ def environment() -> dict[str, Any]:
         "load_average": os.getloadavg()[0],
         "python": platform.python_version(),
         "packages": {
-            name: version(name) for name in ("numpy", "numba", "scipy", "pillow", "onnxruntime", "tritonclient", "nvidia-pytriton")
+            name: version(name)
+            for name in ("numpy", "numba", "scipy", "pillow", "onnxruntime", "tritonclient", "nvidia-pytriton")
         },
     }
 

@@ -34,6 +34,7 @@ BY_TRITON = ("cascade", "cascade_in_process", "naive", "batched", "early", "fuse
 CPU_ONLY = {"fused", "cascade_in_process"}  # two processes that sleep side by side would be two GPUs
 MANY, BATCHES, ONE_EASY = "16 clients, batch 1", "16 clients, batch 8", "1 client, batch 1, easy"
 BESIDE_HARD = "1 client, batch 1, easy, beside 2 of 8 hard"
+BATCH_OF = {MANY: 1, BATCHES: 8}
 console = Console(width=120)
 
 
@@ -66,7 +67,8 @@ def measure_round(networks: Path | None, measure: Measure) -> None:
 def measure_all(rounds: int, slice_s: float, networks: Path) -> tuple[Record, Record]:
     """Return what was seen on CPU stages and on GPU-like ones."""
     cpu, gpu_like = Record(), Record()
-    gpu_like.allow(MANY, allowed_images_per_second(clients=16))
+    for name, batch in BATCH_OF.items():
+        gpu_like.allow(name, allowed_images_per_second(16, batch))
     total = rounds * (2 * (len(BY_TRITON) + len(APPS)) - len(CPU_ONLY))
     with _progress(total) as step, Clients(2) as clients:
 
@@ -76,7 +78,7 @@ def measure_all(rounds: int, slice_s: float, networks: Path) -> tuple[Record, Re
             step()
 
         for seed in range(rounds):
-            for name, batch in ((MANY, 1), (BATCHES, 8)):
+            for name, batch in BATCH_OF.items():
                 cpu.add_ideal(name, ideal_images_per_second(networks, batch, slice_s))
             measure_round(networks, partial(measure, cpu, seed))
             measure_round(None, partial(measure, gpu_like, seed))

@@ -23,7 +23,7 @@ from build_engines.export import export
 from build_engines.pool import Pool, load_pool
 from build_engines.triton_repository import put_cascade, write_backbone, write_encoded
 from build_engines.workspace import Workspace
-from cascade_spec import Cascade, OperatingPoint, Stage
+from cascade_spec import Cascade, OperatingPoint, Serving, Stage
 from embedded_server import EmbeddedServer
 
 STAGES = ("small", "medium", "large")
@@ -68,6 +68,7 @@ def tiny_cascade(tiny_workspace: Workspace) -> Cascade:
         ),
         operating_points={"fast": OperatingPoint(fast), "accurate": OperatingPoint(accurate)},
         max_batch_size=16,
+        serving=Serving(reach="bls"),
     )
 
 

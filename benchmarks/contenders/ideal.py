@@ -6,10 +6,10 @@ import heapq
 import multiprocessing
 import os
 import time
-from collections import deque
 from pathlib import Path
 
 import numpy as np
+
 from contenders.gate import Gate
 from contenders.load import EXITS
 from contenders.stages import load
@@ -42,25 +42,31 @@ def _run(networks: Path, batch: int, seconds: float) -> float:
     return answered / seconds
 
 
-def allowed_images_per_second(clients: int, images: int = 50_000) -> float:
-    """Simulate sleeping stages that lose no time: each takes all that waits as soon as it is free, one call at a time."""
-    rng = np.random.default_rng(0)
-    exits = rng.choice(EXITS, images + clients, p=EXIT_SHARES).tolist()
-    waiting: list[deque[int]] = [deque(exits[:clients]), *(deque[int]() for _ in STAGES[1:])]
-    now_ms, begun, answered = 0.0, clients, 0
-    calls: list[tuple[float, int, list[int]]] = []
-    while answered < images:
-        busy = {stage for _, stage, _ in calls}
-        for stage, queue in enumerate(waiting):
-            if queue and stage not in busy:
-                heapq.heappush(calls, (now_ms + CALL_MS[STAGES[stage]], stage, list(queue)))
-                queue.clear()
-        now_ms, stage, done = heapq.heappop(calls)
-        for leaves in done:
-            if leaves == stage + 1:
+def allowed_images_per_second(clients: int, batch: int, requests: int = 20_000) -> float:
+    """Simulate sleeping stages that take all images that wait, and lose no time between calls."""
+    rng, now_ms, answered = np.random.default_rng(0), 0.0, 0
+    waiting: list[list[tuple[int, int]]] = [[] for _ in STAGES]
+    still_in = [batch] * clients
+    calls: list[tuple[float, int, list[tuple[int, int]]]] = []
+
+    def ask(client: int) -> None:
+        still_in[client] = batch
+        waiting[0].extend((client, leaves) for leaves in rng.choice(EXITS, batch, p=EXIT_SHARES).tolist())
+
+    for client in range(clients):
+        ask(client)
+    while answered < requests:
+        for stage in {*range(len(STAGES))} - {stage for _, stage, _ in calls}:
+            if waiting[stage]:
+                heapq.heappush(calls, (now_ms + CALL_MS[STAGES[stage]], stage, waiting[stage]))
+                waiting[stage] = []
+        now_ms, stage, images = heapq.heappop(calls)
+        for client, leaves in images:
+            if leaves > stage + 1:
+                waiting[stage + 1].append((client, leaves))
+                continue
+            still_in[client] -= 1
+            if not still_in[client]:
                 answered += 1
-                waiting[0].append(exits[begun % len(exits)])
-                begun += 1
-            else:
-                waiting[stage + 1].append(leaves)
-    return answered / now_ms * 1e3
+                ask(client)
+    return answered * batch / now_ms * 1e3

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
+
 from contenders.workload import CANVAS, CLASSES, EXIT_SHARES, Images, images_of
 
 WARM_UP_S = 0.5
@@ -94,7 +95,7 @@ def _ask_for_a_while(target: Target, load: Load, seed: int) -> Seen:
                 with lock:
                     seen.latencies_ms[last_exit].append(latency_ms)
                     seen.wrong += not is_right
-        except Exception as error:  # noqa: BLE001 (raised below)
+        except Exception as error:
             failures.append(error)
 
     threads = [threading.Thread(target=client, args=(number,)) for number in range(load.clients)]
@@ -108,9 +109,7 @@ def _ask_for_a_while(target: Target, load: Load, seed: int) -> Seen:
     return seen
 
 
-def _answers(
-    target: Target, load: Load, seed: tuple[int, int], begin_s: float
-) -> Iterator[tuple[float, int, bool]]:
+def _answers(target: Target, load: Load, seed: tuple[int, int], begin_s: float) -> Iterator[tuple[float, int, bool]]:
     """Ask one request after another; yield each one's milliseconds, the last exit of its images, and if it is right."""
     ask, deck = _asker(target), itertools.cycle(_deck(load, np.random.default_rng(seed)))
     while (start_s := time.monotonic()) < begin_s + load.seconds:

@@ -1,6 +1,6 @@
 """(h) The cascade as a mosec pipeline: one process a stage; images that have left pass the rest untouched.
 
-    CONTENDERS_NETWORKS=FOLDER python -m contenders.mosec_app --address 127.0.0.1 --port PORT
+CONTENDERS_NETWORKS=FOLDER python -m contenders.mosec_app --address 127.0.0.1 --port PORT
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mosec import Server, Worker
+
 from contenders.gate import Gate
 from contenders.stages import load
 from contenders.workload import CANVAS, STAGES
-from mosec import Server, Worker
 
 
 class StageWorker(Worker):

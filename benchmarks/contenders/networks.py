@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+
 from contenders.stages import Predict, session
 from contenders.workload import CANVAS, CLASSES, STAGES, SURE, UNSURE
 
@@ -23,7 +24,9 @@ class Network(torch.nn.Module):
         super().__init__()
         self._stage = stage
         self._stem = torch.nn.Conv2d(3, width, 4, 4)
-        body = [torch.nn.Sequential(torch.nn.Conv2d(width, width, 3, padding=1), torch.nn.ReLU()) for _ in range(layers)]
+        body = [
+            torch.nn.Sequential(torch.nn.Conv2d(width, width, 3, padding=1), torch.nn.ReLU()) for _ in range(layers)
+        ]
         self._body = torch.nn.Sequential(*body)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """(f) The cascade as Ray Serve deployments: one a stage, batched, and one that calls them.
 
-    python -m contenders.ray_app PORT [NETWORKS]
+python -m contenders.ray_app PORT [NETWORKS]
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from typing import Any
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_OVERRIDE_NODE_IP_ADDRESS="127.0.0.1")
 import numpy as np
 import ray
-from contenders.gate import Gate
-from contenders.stages import load
-from contenders.workload import CANVAS, STAGES, Images, Probabilities
 from ray import serve
 from ray.serve.config import HTTPOptions
 from starlette.requests import Request
+
+from contenders.gate import Gate
+from contenders.stages import load
+from contenders.workload import CANVAS, STAGES, Images, Probabilities
 
 LOOPBACK = "127.0.0.1"
 

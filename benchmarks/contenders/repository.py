@@ -6,13 +6,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from contenders.workload import CANVAS, CLASSES, STAGES, THRESHOLDS
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling, ModelInput, ModelInstanceGroup, ModelOutput
 
 from build_engines.runtimes import RUNTIMES
 from build_engines.triton_repository import HOME
 from cascade_spec import Cascade, Serving, Stage
+from contenders.workload import CANVAS, CLASSES, STAGES, THRESHOLDS
 
 PACKAGE = Path(__file__).parent
 MAX_BATCH_SIZE = 32
@@ -108,4 +108,3 @@ def _write(repository: Path, config: ModelConfig, fill: Callable[[Path], None]) 
     version.mkdir(parents=True)
     fill(version)
     (repository / config.name / "config.pbtxt").write_text(text_format.MessageToString(config))
-

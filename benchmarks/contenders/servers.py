@@ -16,7 +16,6 @@ from tempfile import TemporaryDirectory
 from contenders.load import PROBABILITIES, Target
 from contenders.repository import write_repository
 from contenders.workload import CANVAS
-
 from embedded_server import EmbeddedServer
 
 LOOPBACK = "127.0.0.1"
@@ -57,7 +56,9 @@ def app(name: str, networks: Path | None) -> Iterator[Target]:
     if networks:
         environment["CONTENDERS_NETWORKS"] = str(networks)
     quiet = subprocess.DEVNULL
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet)
+    process = subprocess.Popen(  # noqa: S603 (our own module)
+        command, env=environment, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet
+    )
     try:
         _wait(port, process, PATHS[name])
         yield Target(port, PATHS[name])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
+
 from contenders.workload import CALL_MS, STAGES, Images, Probabilities, answer
 
 Predict = Callable[[Images], Probabilities]

@@ -20,7 +20,7 @@ NEVER = "never"
 DEFAULT_MAX_BATCH_SIZE = 32
 MODES = ("cascade", "ensemble")
 WHEN_FULL = ("refuse", "wait")
-REACHES = ("bls", "in_process")
+REACHES = ("auto", "bls", "in_process")
 
 
 class SpecError(ValueError):
@@ -82,7 +82,8 @@ class Serving:
         max_images_in_flight: The most images that are inside the cascade at once.
         when_full: `refuse` a request that finds no room, at once; or let it `wait` in Triton's queue, under its policy.
         degraded: Answer an image whose stage failed by the stages that did answer, and mark it, rather than fail it.
-        reach: How the cascade reaches its stages: by `bls`, or `in_process`.
+        reach: How the cascade reaches its stages: by `bls`; `in_process`, from their ONNX files; or `auto`, which
+            is in process if all are of the embedded runtime.
     """
 
     workers_per_stage: int | None = None

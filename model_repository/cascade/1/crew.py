@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from course import Piece, Visit
-from station import Station
+if TYPE_CHECKING:
+    from course import Piece, Visit
+    from station import Station
 
 
 class Crew:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cascade_spec import Cascade, Stage, read_cascade
+import triton_python_backend_utils as pb_utils
+
+from cascade_spec import read_cascade
 from job import INPUT, outputs
 from metrics import Metrics
 from pipeline import Pipeline
-from ways import Way, way_by_triton, way_in_process
+from ways import runs_in_process, way_by_triton, way_in_process
 
 CASCADE_FILE = Path(__file__).parents[1] / "cascade.json"
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class TritonPythonModel:
@@ -35,12 +37,13 @@ class TritonPythonModel:
         cascade = read_cascade(CASCADE_FILE)
         self._metrics = Metrics(arguments["model_name"], arguments["model_version"])
         self._metrics.start([stage.model for stage in cascade.stages])
-        self._pipeline = Pipeline(cascade, self._metrics, [self._way(cascade, stage) for stage in cascade.stages])
+        in_process = runs_in_process(cascade, REPOSITORY)
+        pb_utils.Logger.log_info(
+            f"{arguments['model_name']}: stages are reached {'in process' if in_process else 'by BLS'}"
+        )
+        ways = [way_in_process(stage, REPOSITORY) if in_process else way_by_triton(stage) for stage in cascade.stages]
+        self._pipeline = Pipeline(cascade, self._metrics, ways, in_process=in_process)
         self._pipeline.start()
-
-    @staticmethod
-    def _way(cascade: Cascade, stage: Stage) -> Way:
-        return way_in_process(stage, REPOSITORY) if cascade.serving.reach == "in_process" else way_by_triton(stage)
 
     def execute(self, requests: list[Any]) -> None:
         """Take requests in; each gets its answer through its response sender, from another thread."""

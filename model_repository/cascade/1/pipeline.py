@@ -26,7 +26,7 @@ from ways import Way
 class Pipeline:
     """Answer requests from many threads; each is answered once, whatever happens."""
 
-    def __init__(self, cascade: Cascade, metrics: Metrics, ways: Sequence[Way]) -> None:
+    def __init__(self, cascade: Cascade, metrics: Metrics, ways: Sequence[Way], *, in_process: bool) -> None:
         self._cascade = cascade
         self._metrics = metrics
         self._serving = cascade.serving
@@ -34,7 +34,7 @@ class Pipeline:
         self._names = [stage.model for stage in cascade.stages]
         self._room = Room(self._serving.max_images_in_flight)
         classes = len(cascade.labels)
-        calls, *sizes = _crew_sizes(cascade)
+        calls, *sizes = _crew_sizes(cascade, in_process=in_process)
         stations = [
             Station(stage, StageCaller(stage, classes, way), metrics, self._wave_is_over, calls)
             for stage, way in zip(cascade.stages, ways, strict=True)
@@ -116,14 +116,14 @@ class Pipeline:
         return refusal.response()
 
 
-def _crew_sizes(cascade: Cascade) -> tuple[int, int, int]:
+def _crew_sizes(cascade: Cascade, *, in_process: bool) -> tuple[int, int, int]:
     """Return how many calls may be under way at once of one stage, and of all, and the threads for them.
 
     In process a call keeps a core busy, and one call more than cores keeps them so while a thread waits for Python's
     lock. By BLS a thread only waits, and while it hands over what it got, another makes the stage's next call.
     """
     calls = cascade.serving.workers_per_stage
-    if cascade.serving.reach == "in_process":
+    if in_process:
         enough = len(os.sched_getaffinity(0)) + 1
         return calls or enough, enough, enough
     all_calls = (calls or 1) * len(cascade.stages)

@@ -56,10 +56,10 @@ class StageCaller:
 
     def _call(self, images: Images, tensor: Any = None) -> Predictions:  # noqa: ANN401
         predictions = self._way(images, tensor)
-        name = self._stage.model
-        if predictions.shape != (len(images), self._classes):
+        name, wanted = self._stage.model, (len(images), self._classes)
+        if predictions.shape != wanted:
             raise StageError(
-                f"stage {name!r} answered {list(predictions.shape)} for {len(images)} images of {self._classes} classes; "
+                f"stage {name!r} answered {list(predictions.shape)} where images and classes are {list(wanted)}; "
                 "serve the backbone that cascade.json was made with"
             )
         if not (predictions.min() >= 0 and predictions.max() <= MOST):  # NaN is neither

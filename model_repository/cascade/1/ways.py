@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,30 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
-from cascade_spec import Stage
+from cascade_spec import Cascade, Stage
 from job import INPUT
 from refusals import StageError
 
 PREDICTION = "probabilities"
+ONNX_FILE = "model.onnx"
 
 Images = npt.NDArray[np.uint8]
 Predictions = npt.NDArray[np.float32]
 # Images UINT8 [n, S, S, 3], and Triton's tensor of those very images if there is one, to predictions FP32 [n, C].
 Way = Callable[[Images, Any], Predictions]
+
+
+def runs_in_process(cascade: Cascade, repository: Path) -> bool:
+    """Tell whether this process runs the stages: if told to, or by default if all are of the embedded runtime.
+
+    That one serves model.onnx by a model.py beside it, on cores that this process has too: what it saves is the way
+    to another process and back.
+    """
+    if cascade.serving.reach != "auto":
+        return cascade.serving.reach == "in_process"
+    folders = [folder for stage in cascade.stages for folder in _versions(stage, repository)[-1:]]
+    embedded = [folder for folder in folders if (folder / ONNX_FILE).is_file() and (folder / "model.py").is_file()]
+    return len(embedded) == len(cascade.stages) and importlib.util.find_spec("onnxruntime") is not None
 
 
 def way_by_triton(stage: Stage) -> Way:
@@ -52,10 +67,15 @@ def way_in_process(stage: Stage, repository: Path) -> Way:
     """
     import onnxruntime  # noqa: PLC0415 (a server of TensorRT plans has none)
 
+    folders = _versions(stage, repository)
+    if not folders or not (folders[-1] / ONNX_FILE).is_file():
+        raise StageError(
+            f"stage {stage.model!r} has no {ONNX_FILE} in the model repository, so it cannot run in process; "
+            'say "reach": "bls" in the "serving" of cascade.json'
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
-    path = onnx_file(stage, repository)
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(folders[-1] / ONNX_FILE, options, providers=["CPUExecutionProvider"])
 
     def predict(images: Images, _: Any) -> Predictions:  # noqa: ANN401
         try:
@@ -67,14 +87,7 @@ def way_in_process(stage: Stage, repository: Path) -> Way:
     return predict
 
 
-def onnx_file(stage: Stage, repository: Path) -> Path:
-    """Return the ONNX file of the stage's version, the latest if it names none.
-
-    Raises:
-        StageError: there is none.
-    """
-    found = sorted((repository / stage.model).glob("[0-9]*/model.onnx"), key=lambda path: int(path.parent.name))
-    chosen = [path for path in found if stage.version in (-1, int(path.parent.name))]
-    if not chosen:
-        raise StageError(f"stage {stage.model!r} has no model.onnx in the model repository to run in process")
-    return chosen[-1]
+def _versions(stage: Stage, repository: Path) -> list[Path]:
+    """Return the folders of the stage's version, or of all its versions if it names none, in ascending order."""
+    found = sorted((repository / stage.model).glob("[0-9]*"), key=lambda folder: int(folder.name))
+    return [folder for folder in found if stage.version in (-1, int(folder.name))]

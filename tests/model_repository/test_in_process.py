@@ -1,0 +1,89 @@
+"""The second way to the stages: the cascade runs them itself, and answers what it answers by BLS."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from serving import FIELDS, IMAGES, ask, assert_equal, is_empty, offline, serve_as
+from tritonclient.utils import InferenceServerException
+
+from embedded_server import EmbeddedServer, ServerError
+
+EVERYTHING = (*FIELDS, "probabilities", "stage_confidence")
+
+
+@pytest.fixture(scope="module")
+def in_process(tiny_repository, tiny_cascade, tmp_path_factory):
+    """A server with the cascade alone: what it answers does not come from other models."""
+    repository = shutil.copytree(tiny_repository, tmp_path_factory.mktemp("in_process") / "repository")
+    serve_as(repository, tiny_cascade, reach="in_process")
+    with EmbeddedServer(repository, models=["cascade"]) as server:
+        yield server
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 16])
+def test_answers_equal_the_offline_replay(in_process, images, tiny_cascade, predictions, batch):
+    outcome = offline(tiny_cascade, predictions)
+    for start in range(0, IMAGES, batch):
+        rows = slice(start, start + batch)
+        served = ask(in_process, "cascade", images[rows], EVERYTHING)
+        assert_equal(served, outcome, rows)
+        np.testing.assert_allclose(served["probabilities"], outcome.probabilities[rows], atol=1e-6)
+
+
+def test_sixteen_clients_at_once_get_the_same_answers(in_process, images, tiny_cascade, predictions):
+    choices = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"max_stage": 2, "operating_point": "accurate"}]
+
+    def client(seed):
+        rows = np.random.default_rng(seed).permutation(IMAGES)[: 1 + seed % 16]
+        parameters = choices[seed % len(choices)]
+        return rows, parameters, ask(in_process, "cascade", images[rows], FIELDS, **parameters)
+
+    with ThreadPoolExecutor(16) as pool:
+        for rows, parameters, served in pool.map(client, range(200)):
+            assert_equal(served, offline(tiny_cascade, predictions, **parameters), rows)
+    is_empty(in_process)
+
+
+def test_an_ensemble_runs_in_process_too(repository_copy, images, tiny_cascade, predictions):
+    serve_as(repository_copy, dataclasses.replace(tiny_cascade, mode="ensemble"), reach="in_process")
+    with EmbeddedServer(repository_copy, models=["cascade"]) as server:
+        served = ask(server, "cascade", images[:16], FIELDS)
+    assert set(served["exit_stage"][:, 0]) == {len(tiny_cascade.stages)}
+    mean = sum(s.weight * p[:16].astype(np.float16) for s, p in zip(tiny_cascade.stages, predictions, strict=True))
+    np.testing.assert_array_equal(served["class_id"][:, 0], mean.argmax(1))
+
+
+def test_by_default_stages_of_the_embedded_runtime_run_in_process(repository_copy, tiny_cascade, images):
+    serve_as(repository_copy, tiny_cascade, reach="auto")
+    with EmbeddedServer(repository_copy) as server:
+        for stage in tiny_cascade.stages:
+            server.unload(stage.model)
+        assert len(ask(server, "cascade", images[:4], FIELDS)["class_id"]) == 4
+
+
+def test_by_default_other_stages_are_reached_by_bls(repository_copy, tiny_cascade, images):
+    """One stage of another backend is enough."""
+    serve_as(repository_copy, tiny_cascade, reach="auto")
+    version = repository_copy / "large" / "1"
+    (version / "model.onnx").rename(version / "weights.onnx")
+    model = version / "model.py"
+    model.write_text(model.read_text().replace("model.onnx", "weights.onnx"))
+    with EmbeddedServer(repository_copy) as server:
+        server.unload("small")
+        with pytest.raises(InferenceServerException, match="stage 'small' failed"):
+            ask(server, "cascade", images[:1], FIELDS)
+
+
+def test_a_stage_without_an_onnx_file_is_named(repository_copy, tiny_cascade):
+    serve_as(repository_copy, tiny_cascade, reach="in_process")
+    (repository_copy / "large" / "1" / "model.onnx").unlink()
+    with (
+        pytest.raises(ServerError, match=r"'large' has no model\.onnx"),
+        EmbeddedServer(repository_copy, models=["cascade"]),
+    ):
+        pass
