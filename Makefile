@@ -44,7 +44,7 @@ $(BIN)/perf_analyzer: $(INSTALLED)
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)
 
-soak: install ## Ten minutes of mixed load on the served cascade: no crash, no wrong answer, flat memory
+soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
 	$(BIN)/pytest -m soak -s $(TEST_OPTIONS)
 
 lint: install ## Check style and types

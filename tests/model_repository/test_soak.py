@@ -14,7 +14,7 @@ import pytest
 import tritonclient.grpc as triton
 from helpers import LABELS
 from processes import resident_bytes, server_processes, shared_bytes
-from serving import call, eventually, is_empty, metrics, offline
+from serving import call, eventually, is_empty, metrics, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer
@@ -125,10 +125,12 @@ def soak(server, processes, images, tiny_cascade, predictions, seconds):
     return seen, np.array(samples)
 
 
-@pytest.mark.parametrize("seconds", [60, pytest.param(600, marks=pytest.mark.soak)])
-def test_mixed_load(tiny_repository, images, tiny_cascade, predictions, seconds):
+@pytest.mark.parametrize("reach", ["bls", "in_process"])
+@pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.soak)])
+def test_mixed_load(repository_copy, images, tiny_cascade, predictions, seconds, reach):
+    serve_as(repository_copy, tiny_cascade, reach=reach)
     others = server_processes(os.getpid())
-    with EmbeddedServer(tiny_repository) as server:
+    with EmbeddedServer(repository_copy) as server:
         processes = server_processes(os.getpid()) - others
         seen, samples = soak(server, processes, images, tiny_cascade, predictions, seconds)
         assert server_processes(os.getpid()) - others == processes
