@@ -6,7 +6,7 @@ Three stages, exits 60/25/15. On a CPU they are networks of about 1, 4 and 13 ms
 and 15 ms a call, whatever the batch. In every round each contender serves for a slice of each load, in turn; every
 answer is checked. All are asked over HTTP by the same clients, whose CPU time counts for all alike.
 
-Ray Serve and mosec are left out, with the reason, where they are not installed (pip install "ray[serve]" mosec).
+Ray Serve and mosec are left out where they are not installed (pip install ".[benchmarks]").
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def main() -> None:
     options = parser.parse_args()
     keep_only_loopback()
     for name in [name for name in APPS if not importlib.util.find_spec(name)]:
-        console.print(f"[yellow]{name} is not installed and left out")
+        console.print(f"[yellow]{name} is not installed and left out: pip install '.[benchmarks]'")
     with TemporaryDirectory() as folder:
         networks = Path(folder)
         alone_ms = write_networks(networks)

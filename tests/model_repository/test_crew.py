@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from serving import eventually
 
-from crew import Crew
+from crew import Crew, CrewSize
 
 IMAGES, STAGES = 300, 3
 
@@ -25,8 +25,9 @@ class Station:
     def is_ready(self):
         return bool(self.waiting) and self.calls > self.seen.now[self.place]
 
-    def response_ratio(self, now_s):
-        return (now_s - self.waiting[0].arrived_s) / (self.seconds or 1.0)
+    @property
+    def oldest(self):
+        return min(visit.image for visit in self.waiting)
 
     def put(self, visit):
         self.waiting.append(visit)
@@ -58,22 +59,31 @@ class Seen:
         self.most_of_all = max(self.most_of_all, sum(self.now))
 
 
-def visit(stage, image, arrived_s=0.0):
-    return SimpleNamespace(stage=stage, image=image, arrived_s=arrived_s)
+def visit(stage, image):
+    return SimpleNamespace(stage=stage, image=image)
 
 
-def crew_of(calls_of_one, calls, threads, seconds=(0.001,) * STAGES):
+def crew_of(size, seconds=(0.001,) * STAGES):
     seen = Seen()
-    stations = [Station(place, calls_of_one, seen, seconds[place]) for place in range(STAGES)]
-    crew = Crew(stations, calls, threads)
+    stations = [Station(place, size.calls_of_one, seen, seconds[place]) for place in range(STAGES)]
+    crew = Crew(stations, size)
     for station in stations:
         station.crew = crew
     return crew, seen
 
 
-@pytest.mark.parametrize(("calls_of_one", "calls", "threads"), [(1, 3, 6), (2, 6, 12), (3, 3, 3), (1, 1, 1), (2, 3, 8)])
-def test_every_image_goes_through_every_stage_once_within_the_limits(calls_of_one, calls, threads):
-    crew, seen = crew_of(calls_of_one, calls, threads)
+SIZES = {
+    "bls": CrewSize.by_bls(STAGES, None),
+    "bls, two calls": CrewSize.by_bls(STAGES, 2),
+    "one core": CrewSize.in_process(1, None),
+    "four cores": CrewSize.in_process(4, None),
+    "four cores, one call": CrewSize.in_process(4, 1),
+}
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_every_image_goes_through_every_stage_once_within_the_limits(size):
+    crew, seen = crew_of(size)
     crew.start()
     clients = [
         threading.Thread(target=lambda n=n: [crew.put([visit(0, i)]) for i in range(n, IMAGES, 4)]) for n in range(4)
@@ -85,24 +95,33 @@ def test_every_image_goes_through_every_stage_once_within_the_limits(calls_of_on
     eventually(lambda: len(seen.order), STAGES * IMAGES)  # without the help of closing, which wakes all
     crew.close()
     assert sorted(seen.order) == [(place, image) for place in range(STAGES) for image in range(IMAGES)]
-    assert max(seen.most) <= calls_of_one
-    assert seen.most_of_all <= calls
-    assert seen.most_of_all > 1 or calls == 1
+    assert max(seen.most) <= size.calls_of_one
+    assert 1 < seen.most_of_all <= size.calls
 
 
 def test_closing_waits_for_images_that_are_sent_on():
-    crew, seen = crew_of(1, 3, 6, seconds=(0.05, 0.05, 0.05))
+    crew, seen = crew_of(SIZES["bls"], seconds=(0.05, 0.05, 0.05))
     crew.start()
     crew.put([visit(0, 7)])
     crew.close()
     assert seen.order == [(0, 7), (1, 7), (2, 7)]
 
 
-def test_the_stage_goes_first_whose_image_waited_longest_for_what_it_takes():
-    """Waiting for 1 s means more to a short stage than 5 s to one ten times as long; 20 s do not."""
-    crew, seen = crew_of(1, 1, 1, seconds=(0.001, 0.01, 0.01))
-    now_s = time.monotonic()
-    crew.put([visit(1, 5, now_s - 5), visit(0, 1, now_s - 1), visit(2, 20, now_s - 20)])
+def test_later_stages_go_first_and_there_the_oldest_request():
+    crew, seen = crew_of(CrewSize(calls=1, calls_of_one=1, threads=1, kept_calls=0, parts=1))
+    crew.put([visit(0, 1), visit(1, 5), visit(2, 3)])
     crew.start()
     crew.close()
-    assert seen.order[:3] == [(2, 20), (0, 1), (1, 5)]
+    assert seen.order[:3] == [(2, 3), (1, 5), (2, 5)]
+    assert seen.order[3] == (0, 1)
+
+
+def test_a_call_is_kept_for_the_first_stage():
+    """However much there is for the others."""
+    crew, seen = crew_of(CrewSize.in_process(2, None), seconds=(0.001, 0.05, 0.05))
+    crew.put([visit(2, image) for image in range(40)])
+    crew.start()
+    crew.put([visit(0, 99)])
+    crew.close()
+    assert seen.most[2] == 2
+    assert seen.order.index((0, 99)) < 10

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,23 +12,55 @@ if TYPE_CHECKING:
     from station import Station
 
 
+@dataclass(frozen=True)
+class CrewSize:
+    """Say how much may be done at once.
+
+    Attributes:
+        calls: Calls under way, of all stages.
+        calls_of_one: Calls under way of one stage.
+        threads: Where there are more than calls, another makes the next call as soon as one ends, while the first hands
+            over what it got: a GPU is not to wait for Python.
+        kept_calls: Of all calls, those that only the first stage may have.
+        parts: Into how many calls the images that wait for a stage are divided.
+    """
+
+    calls: int
+    calls_of_one: int
+    threads: int
+    kept_calls: int
+    parts: int
+
+    @classmethod
+    def by_bls(cls, stages: int, calls_of_one: int | None) -> CrewSize:
+        """Return what suits stages that other processes or a GPU run: each has calls of its own."""
+        each = calls_of_one or 1
+        return cls(calls=each * stages, calls_of_one=each, threads=2 * each * stages, kept_calls=0, parts=1)
+
+    @classmethod
+    def in_process(cls, cores: int, calls_of_one: int | None) -> CrewSize:
+        """Return what suits stages that run here, on one core a call.
+
+        One call more than cores is kept for the first stage: an easy image then finds one free, however many hard ones
+        are under way, and no core idles while a thread waits for Python's lock.
+        """
+        enough = cores + 1
+        return cls(calls=enough, calls_of_one=calls_of_one or enough, threads=enough, kept_calls=1, parts=cores)
+
+
 class Crew:
     """Let any of some threads run any stage's next call.
 
-    Where there are more threads than calls that may be under way, another thread makes the next call as soon as one
-    ends, while the first hands over what it got: a GPU is not to wait for Python.
-
-    Which stage's turn it is matters where fewer calls may be under way than the stages could take, as in a process that
-    runs them itself, on its cores. It is the one whose oldest request has waited longest for what an image takes
-    (highest response ratio next, Brinch Hansen 1971): an easy image does not wait behind many long calls, and a hard
-    one is never passed over for good.
+    Later stages go first, the oldest request before others: what has begun is to end. The first stage has what is left,
+    and the calls that are kept for it.
     """
 
-    def __init__(self, stations: Sequence[Station], calls: int, threads: int) -> None:
-        """Prepare threads for at most that many calls at once, of all stages."""
+    def __init__(self, stations: Sequence[Station], size: CrewSize) -> None:
+        self._first, self._later = stations[0], stations[1:]
         self._stations = stations
-        self._free_calls = calls
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(threads)]
+        self._kept_calls = size.kept_calls
+        self._free_calls = size.calls
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size.threads)]
         self._changed = threading.Condition()
         self._busy = 0
         self._is_open = True
@@ -91,8 +123,8 @@ class Crew:
             self._changed.notify()
 
     def _next(self) -> Station | None:
-        if not self._free_calls:
-            return None
-        now_s = time.monotonic()
-        ready = [station for station in self._stations if station.is_ready]
-        return max(ready, key=lambda station: station.response_ratio(now_s), default=None)
+        if self._free_calls > self._kept_calls:
+            ready = [station for station in self._later if station.is_ready]
+            if ready:
+                return min(ready, key=lambda station: station.oldest)
+        return self._first if self._free_calls and self._first.is_ready else None

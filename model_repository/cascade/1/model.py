@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
 from cascade_spec import read_cascade
+from crew import CrewSize
 from job import INPUT, outputs
 from metrics import Metrics
 from pipeline import Pipeline
@@ -37,12 +39,16 @@ class TritonPythonModel:
         cascade = read_cascade(CASCADE_FILE)
         self._metrics = Metrics(arguments["model_name"], arguments["model_version"])
         self._metrics.start([stage.model for stage in cascade.stages])
-        in_process = runs_in_process(cascade, REPOSITORY)
-        pb_utils.Logger.log_info(
-            f"{arguments['model_name']}: stages are reached {'in process' if in_process else 'by BLS'}"
-        )
-        ways = [way_in_process(stage, REPOSITORY) if in_process else way_by_triton(stage) for stage in cascade.stages]
-        self._pipeline = Pipeline(cascade, self._metrics, ways, in_process=in_process)
+        in_process, calls = runs_in_process(cascade, REPOSITORY), cascade.serving.workers_per_stage
+        if in_process:
+            ways = [way_in_process(stage, REPOSITORY) for stage in cascade.stages]
+            size = CrewSize.in_process(len(os.sched_getaffinity(0)), calls)
+        else:
+            ways = [way_by_triton(stage) for stage in cascade.stages]
+            size = CrewSize.by_bls(len(cascade.stages), calls)
+        way = "in process" if in_process else "by BLS"
+        pb_utils.Logger.log_info(f"{arguments['model_name']}: stages are reached {way}")
+        self._pipeline = Pipeline(cascade, self._metrics, ways, size)
         self._pipeline.start()
 
     def execute(self, requests: list[Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import triton_python_backend_utils as pb_utils
 
 from cascade_spec import Cascade
 from course import Course
-from crew import Crew
+from crew import Crew, CrewSize
 from job import INPUT, Job, send
 from metrics import Metrics
 from queues import Room
@@ -26,7 +25,7 @@ from ways import Way
 class Pipeline:
     """Answer requests from many threads; each is answered once, whatever happens."""
 
-    def __init__(self, cascade: Cascade, metrics: Metrics, ways: Sequence[Way], *, in_process: bool) -> None:
+    def __init__(self, cascade: Cascade, metrics: Metrics, ways: Sequence[Way], size: CrewSize) -> None:
         self._cascade = cascade
         self._metrics = metrics
         self._serving = cascade.serving
@@ -34,12 +33,11 @@ class Pipeline:
         self._names = [stage.model for stage in cascade.stages]
         self._room = Room(self._serving.max_images_in_flight)
         classes = len(cascade.labels)
-        calls, *sizes = _crew_sizes(cascade, in_process=in_process)
         stations = [
-            Station(stage, StageCaller(stage, classes, way), metrics, self._wave_is_over, calls)
+            Station(stage, StageCaller(stage, classes, way), metrics, self._wave_is_over, size)
             for stage, way in zip(cascade.stages, ways, strict=True)
         ]
-        self._crew = Crew(stations, *sizes)
+        self._crew = Crew(stations, size)
 
     def start(self) -> None:
         """Start the threads."""
@@ -114,17 +112,3 @@ class Pipeline:
     def _failure(self, course: Course, refusal: Refusal) -> Any:  # noqa: ANN401
         self._metrics.add("failed_images", len(course.job.images), refusal.kind)
         return refusal.response()
-
-
-def _crew_sizes(cascade: Cascade, *, in_process: bool) -> tuple[int, int, int]:
-    """Return how many calls may be under way at once of one stage, and of all, and the threads for them.
-
-    In process a call keeps a core busy, and one call more than cores keeps them so while a thread waits for Python's
-    lock. By BLS a thread only waits, and while it hands over what it got, another makes the stage's next call.
-    """
-    calls = cascade.serving.workers_per_stage
-    if in_process:
-        enough = len(os.sched_getaffinity(0)) + 1
-        return calls or enough, enough, enough
-    all_calls = (calls or 1) * len(cascade.stages)
-    return calls or 1, all_calls, 2 * all_calls

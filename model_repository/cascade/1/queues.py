@@ -15,18 +15,24 @@ class StageQueue:
 
     That is the rule of fairness within a stage: a hard image waits for no image that came after it, whatever stream
     of easy ones comes in. Whoever uses it sees to it that one thread does at a time.
+
+    Attributes:
+        images: How many images wait.
     """
 
     def __init__(self) -> None:
+        """Begin empty."""
         self._visits: list[tuple[int, Visit]] = []
+        self.images = 0
 
     @property
-    def oldest_s(self) -> float | None:
-        """Return when the oldest request came, on the monotonic clock; None if nothing waits."""
-        return self._visits[0][1].course.job.arrived_s if self._visits else None
+    def oldest(self) -> int:
+        """Return the ticket of the oldest request that waits."""
+        return self._visits[0][0]
 
     def put(self, visit: Visit) -> None:
         """Let a request's images wait."""
+        self.images += visit.images
         heapq.heappush(self._visits, (visit.course.job.ticket, visit))
 
     def take(self, most: int) -> list[Piece]:
@@ -38,6 +44,7 @@ class StageQueue:
             most -= len(pieces[-1].rows)
             if oldest.is_taken:
                 heapq.heappop(self._visits)
+        self.images -= sum(len(piece.rows) for piece in pieces)
         return pieces
 
 

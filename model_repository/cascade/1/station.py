@@ -2,48 +2,44 @@
 
 from __future__ import annotations
 
-import time
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from cascade_spec import Stage
 from course import Course, Piece, Visit
+from crew import CrewSize
 from metrics import Metrics
 from queues import StageQueue
 from refusals import Refusal, as_refusal
 from stage import StageCaller
-
-SMOOTHING = 0.1
-MINIMUM_S = 1e-6
 
 
 class Station:
     """Run one stage. All but `call` and `hand_over` is done by one thread at a time: the crew sees to that."""
 
     def __init__(
-        self, stage: Stage, caller: StageCaller, metrics: Metrics, done: Callable[[Course], None], calls: int
+        self, stage: Stage, caller: StageCaller, metrics: Metrics, done: Callable[[Course], None], size: CrewSize
     ) -> None:
-        """Prepare to call `done` with each request that is back from all stages it was sent to.
-
-        At most that many calls are under way at once.
-        """
+        """Prepare to call `done` with each request that is back from all stages it was sent to."""
         self._stage = stage
         self._caller = caller
         self._metrics = metrics
         self._done = done
-        self._free_calls = calls
+        self._parts = size.parts
+        self._free_calls = size.calls_of_one
         self._queue = StageQueue()
-        self._image_s = 0.0
 
     @property
     def is_ready(self) -> bool:
         """Tell whether images wait and another call may be made."""
-        return self._free_calls > 0 and self._queue.oldest_s is not None
+        return self._free_calls > 0 and self._queue.images > 0
 
-    def response_ratio(self, now_s: float) -> float:
-        """Return how long the oldest request has been here, in the time that the stage takes for an image."""
-        return (now_s - (self._queue.oldest_s or now_s)) / max(self._image_s, MINIMUM_S)
+    @property
+    def oldest(self) -> int:
+        """Return the ticket of the oldest request that waits."""
+        return self._queue.oldest
 
     def put(self, visit: Visit) -> None:
         """Let a request's images wait for the stage."""
@@ -51,9 +47,10 @@ class Station:
         self._queue.put(visit)
 
     def take(self) -> list[Piece]:
-        """Take images for a call, which is then under way; no more than the stage takes, or the call would fail."""
+        """Take images for a call, which is then under way: no more than the stage takes, or the call would fail."""
         self._free_calls -= 1
-        pieces = self._queue.take(self._stage.max_batch_size)
+        share = math.ceil(self._queue.images / self._parts)
+        pieces = self._queue.take(min(share, self._stage.max_batch_size))
         self._metrics.add("waiting_images", -sum(len(piece.rows) for piece in pieces), self._stage.model)
         return pieces
 
@@ -90,10 +87,7 @@ class Station:
         images = alone.images if alone else np.concatenate([piece.images for piece in pieces])
         self._metrics.observe("stage_batch_images", len(images), self._stage.model)
         tensor = alone.course.job.tensor if alone and alone.is_whole else None
-        start_s = time.monotonic()
         predictions, failures = self._caller.predict(images, tensor)
-        image_s = (time.monotonic() - start_s) / len(images)
-        self._image_s += SMOOTHING * (image_s - self._image_s)
         start = 0
         for piece in pieces:
             stop = start + len(piece.rows)
