@@ -58,7 +58,7 @@ def plot(path: Path, summaries: dict[str, Summary]) -> None:
         ordered = sorted(contenders.items(), key=lambda item: item[1]["images_per_second"])
         ordered = [(name, seen) for name, seen in ordered if name != "small"]
         _draw_rates(left, f"{title}: {load}", ordered)
-        _draw_latencies(right, f"{title}: milliseconds, median to 99th percentile", ordered)
+        _draw_latencies(right, f"{title}: latency, p50 to p99", ordered)
     figure.savefig(path, dpi=120)
 
 
@@ -72,6 +72,7 @@ def _draw_rates(axes: Axes, title: str, ordered: list[tuple[str, dict[str, Any]]
     axes.bar_label(bars, fmt="%.0f", padding=3)
     axes.set(title=title, xlabel="images a second, median of the rounds")
     axes.margins(x=0.12)
+    axes.set_ylim(-0.8, len(ordered) - 0.2)
 
 
 def _draw_latencies(axes: Axes, title: str, ordered: list[tuple[str, dict[str, Any]]]) -> None:
@@ -84,5 +85,6 @@ def _draw_latencies(axes: Axes, title: str, ordered: list[tuple[str, dict[str, A
         axes.plot(p50, heights, "o", color=color, label={"1": "easy images", "3": "hard images"}[exit_stage])
     axes.set(title=title, xscale="log", xlabel="ms")
     axes.set_yticks(range(len(ordered)), [""] * len(ordered))
+    axes.set_ylim(-0.8, len(ordered) - 0.2)
     axes.grid(axis="x", alpha=0.3)
     axes.legend()
