@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
-from types import SimpleNamespace
+import weakref
+from dataclasses import dataclass
 
 import pytest
 from serving import eventually
@@ -46,7 +48,7 @@ class Station:
 
     def hand_over(self, pieces):
         if self.place + 1 < STAGES:
-            self.crew.put([visit(self.place + 1, piece.image) for piece in pieces])
+            self.crew.put([Visit(self.place + 1, piece.image) for piece in pieces])
 
 
 class Seen:
@@ -59,8 +61,10 @@ class Seen:
         self.most_of_all = max(self.most_of_all, sum(self.now))
 
 
-def visit(stage, image):
-    return SimpleNamespace(stage=stage, image=image)
+@dataclass(frozen=True)
+class Visit:
+    stage: int
+    image: int
 
 
 def crew_of(size, seconds=(0.001,) * STAGES):
@@ -86,7 +90,7 @@ def test_every_image_goes_through_every_stage_once_within_the_limits(size):
     crew, seen = crew_of(size)
     crew.start()
     clients = [
-        threading.Thread(target=lambda n=n: [crew.put([visit(0, i)]) for i in range(n, IMAGES, 4)]) for n in range(4)
+        threading.Thread(target=lambda n=n: [crew.put([Visit(0, i)]) for i in range(n, IMAGES, 4)]) for n in range(4)
     ]
     for client in clients:
         client.start()
@@ -102,14 +106,14 @@ def test_every_image_goes_through_every_stage_once_within_the_limits(size):
 def test_closing_waits_for_images_that_are_sent_on():
     crew, seen = crew_of(SIZES["bls"], seconds=(0.05, 0.05, 0.05))
     crew.start()
-    crew.put([visit(0, 7)])
+    crew.put([Visit(0, 7)])
     crew.close()
     assert seen.order == [(0, 7), (1, 7), (2, 7)]
 
 
 def test_later_stages_go_first_and_there_the_oldest_request():
     crew, seen = crew_of(CrewSize(calls=1, calls_of_one=1, threads=1, kept_calls=0, parts=1))
-    crew.put([visit(0, 1), visit(1, 5), visit(2, 3)])
+    crew.put([Visit(0, 1), Visit(1, 5), Visit(2, 3)])
     crew.start()
     crew.close()
     assert seen.order[:3] == [(2, 3), (1, 5), (2, 5)]
@@ -119,9 +123,27 @@ def test_later_stages_go_first_and_there_the_oldest_request():
 def test_a_call_is_kept_for_the_first_stage():
     """However much there is for the others."""
     crew, seen = crew_of(CrewSize.in_process(2, None), seconds=(0.001, 0.05, 0.05))
-    crew.put([visit(2, image) for image in range(40)])
+    crew.put([Visit(2, image) for image in range(40)])
     crew.start()
-    crew.put([visit(0, 99)])
+    crew.put([Visit(0, 99)])
     crew.close()
     assert seen.most[2] == 2
     assert seen.order.index((0, 99)) < 10
+
+
+def test_one_call_of_a_stage_at_once_takes_all_that_waits():
+    """To divide images among calls that cannot be under way together only makes more calls of them."""
+    assert [CrewSize.in_process(4, calls).parts for calls in (None, 1, 2, 9)] == [4, 1, 2, 4]
+
+
+def test_a_thread_that_waits_holds_no_request():
+    """It would keep its images in shared memory until the next call."""
+    crew, seen = crew_of(SIZES["four cores"])
+    crew.start()
+    image = Visit(STAGES - 1, 7)
+    gone = weakref.ref(image)
+    crew.put([image])
+    del image
+    eventually(lambda: seen.order, [(STAGES - 1, 7)])
+    eventually(lambda: (gc.collect(), gone())[1], None)
+    crew.close()

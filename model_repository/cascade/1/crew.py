@@ -45,7 +45,8 @@ class CrewSize:
         are under way, and no core idles while a thread waits for Python's lock.
         """
         enough = cores + 1
-        return cls(calls=enough, calls_of_one=calls_of_one or enough, threads=enough, kept_calls=1, parts=cores)
+        each, parts = calls_of_one or enough, min(cores, calls_of_one or cores)
+        return cls(calls=enough, calls_of_one=each, threads=enough, kept_calls=1, parts=parts)
 
 
 class Crew:
@@ -86,12 +87,20 @@ class Crew:
             thread.join()
 
     def _work(self) -> None:
-        while (turn := self._take()) is not None:
-            station, pieces = turn
-            station.call(pieces)
-            self._end_call(station)
-            station.hand_over(pieces)
-            self._end_turn()
+        while self._take_turn():
+            pass
+
+    def _take_turn(self) -> bool:
+        """Make one call, unless all is over. A thread that waits for the next holds no images of the last."""
+        turn = self._take()
+        if turn is None:
+            return False
+        station, pieces = turn
+        station.call(pieces)
+        self._end_call(station)
+        station.hand_over(pieces)
+        self._end_turn()
+        return True
 
     def _take(self) -> tuple[Station, list[Piece]] | None:
         with self._changed:
