@@ -7,6 +7,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import onnx
 import pytest
 from serving import FIELDS, IMAGES, ask, assert_equal, is_empty, offline, serve_as
 from tritonclient.utils import InferenceServerException
@@ -79,6 +80,17 @@ def test_by_default_other_stages_are_reached_by_bls(repository_copy, tiny_cascad
             ask(server, "cascade", images[:1], FIELDS)
 
 
+def test_by_default_triton_says_which_version_its_policy_chooses(repository_copy, tiny_cascade, images, outcome):
+    serve_as(repository_copy, tiny_cascade, reach="auto")
+    entry = repository_copy / "large"
+    shutil.copytree(entry / "1", entry / "2")
+    shutil.copy(repository_copy / "small" / "1" / "model.onnx", entry / "2")
+    with (entry / "config.pbtxt").open("a") as config:
+        config.write("version_policy { specific { versions: [1] } }")
+    with EmbeddedServer(repository_copy) as server:
+        assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(0, 16))
+
+
 def test_a_stage_without_an_onnx_file_is_named(repository_copy, tiny_cascade):
     serve_as(repository_copy, tiny_cascade, reach="in_process")
     (repository_copy / "large" / "1" / "model.onnx").unlink()
@@ -87,3 +99,41 @@ def test_a_stage_without_an_onnx_file_is_named(repository_copy, tiny_cascade):
         EmbeddedServer(repository_copy, models=["cascade"]),
     ):
         pass
+
+
+def test_a_folder_that_is_no_version_is_left_alone(repository_copy, tiny_cascade, images):
+    """As Triton does."""
+    serve_as(repository_copy, tiny_cascade, reach="auto")
+    for name in ("2.old", "03", "new"):
+        (repository_copy / "large" / name).mkdir()
+    with EmbeddedServer(repository_copy, models=["cascade"]) as server:
+        assert len(ask(server, "cascade", images[:4], FIELDS)["class_id"]) == 4
+
+
+def name_input_otherwise(path):
+    model = onnx.load(path)
+    for node in model.graph.node:
+        node.input[:] = ["pixels" if name == "image" else name for name in node.input]
+    model.graph.input[0].name = "pixels"
+    onnx.save(model, path)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(b"no ONNX"), "stage 'large' cannot be loaded"),
+        (name_input_otherwise, r"stage 'large': model\.onnx takes \['pixels'\].*\"reach\": \"bls\""),
+    ],
+    ids=["corrupt", "other input"],
+)
+def test_a_file_that_would_fail_every_request_is_refused_and_the_cascade_before_goes_on(
+    repository_copy, tiny_cascade, images, outcome, spoil, message
+):
+    serve_as(repository_copy, tiny_cascade, reach="in_process")
+    with EmbeddedServer(repository_copy, models=["cascade"]) as server:
+        spoil(repository_copy / "large" / "1" / "model.onnx")
+        serve_as(repository_copy, tiny_cascade, reach="in_process")  # Triton loads nothing anew that is as it was
+        with pytest.raises(ServerError, match=message):
+            server.load("cascade")
+        assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(0, 16))
+        is_empty(server)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ def runs_in_process(cascade: Cascade, repository: Path) -> bool:
     """Tell whether this process runs the stages: if told to, or by default if all are of the embedded runtime.
 
     That one serves model.onnx by a model.py beside it, on cores that this process has too: what it saves is the way
-    to another process and back.
+    to another process and back. Which version a policy chooses, Triton knows.
     """
     if cascade.serving.reach != "auto":
         return cascade.serving.reach == "in_process"
     folders = [folder for stage in cascade.stages for folder in _versions(stage, repository)[-1:]]
     embedded = [folder for folder in folders if (folder / ONNX_FILE).is_file() and (folder / "model.py").is_file()]
-    return len(embedded) == len(cascade.stages) and importlib.util.find_spec("onnxruntime") is not None
+    chosen = [folder for folder in embedded if not _has_version_policy(folder.parent)]
+    return len(chosen) == len(cascade.stages) and importlib.util.find_spec("onnxruntime") is not None
 
 
 def way_by_triton(stage: Stage) -> Way:
@@ -63,19 +65,9 @@ def way_in_process(stage: Stage, repository: Path) -> Way:
     """Return the way that runs the stage's ONNX file from the model repository here, on one core a call.
 
     Raises:
-        StageError: there is no such file, or ONNX Runtime cannot load it.
+        StageError: there is no such file, ONNX Runtime cannot load it, or it is no backbone of ours.
     """
-    import onnxruntime  # noqa: PLC0415 (a server of TensorRT plans has none)
-
-    folders = _versions(stage, repository)
-    if not folders or not (folders[-1] / ONNX_FILE).is_file():
-        raise StageError(
-            f"stage {stage.model!r} has no {ONNX_FILE} in the model repository, so it cannot run in process; "
-            'say "reach": "bls" in the "serving" of cascade.json'
-        )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(folders[-1] / ONNX_FILE, options, providers=["CPUExecutionProvider"])
+    session = _session(stage, repository)
 
     def predict(images: Images, _: Any) -> Predictions:  # noqa: ANN401
         try:
@@ -87,7 +79,41 @@ def way_in_process(stage: Stage, repository: Path) -> Way:
     return predict
 
 
+def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported only where it is needed)
+    """Load the stage's ONNX file; what would fail every request fails here."""
+    import onnxruntime  # noqa: PLC0415 (a server of TensorRT plans has none)
+
+    folders, otherwise = _versions(stage, repository), 'say "reach": "bls" in the "serving" of cascade.json'
+    if not folders or not (folders[-1] / ONNX_FILE).is_file():
+        raise StageError(
+            f"stage {stage.model!r} has no {ONNX_FILE} in the model repository, so it cannot run in process; "
+            f"{otherwise}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(folders[-1] / ONNX_FILE, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base class
+        raise StageError(f"stage {stage.model!r} cannot be loaded: {error}") from error
+    taken, answered = ([tensor.name for tensor in tensors] for tensors in (session.get_inputs(), session.get_outputs()))
+    if taken != [INPUT] or PREDICTION not in answered:
+        raise StageError(
+            f"stage {stage.model!r}: {ONNX_FILE} takes {taken} and answers {answered}, where a backbone takes "
+            f"{INPUT!r} and answers {PREDICTION!r}; {otherwise}"
+        )
+    return session
+
+
 def _versions(stage: Stage, repository: Path) -> list[Path]:
-    """Return the folders of the stage's version, or of all its versions if it names none, in ascending order."""
-    found = sorted((repository / stage.model).glob("[0-9]*"), key=lambda folder: int(folder.name))
+    """Return the folders of the stage's version, or of all its versions if it names none, in ascending order.
+
+    Triton's rule of what a version is: other names, and those with a leading zero, it leaves alone.
+    """
+    named = [folder for folder in (repository / stage.model).glob("[1-9]*") if re.fullmatch("[0-9]+", folder.name)]
+    found = sorted(named, key=lambda folder: int(folder.name))
     return [folder for folder in found if stage.version in (-1, int(folder.name))]
+
+
+def _has_version_policy(entry: Path) -> bool:
+    config = entry / "config.pbtxt"
+    return config.is_file() and "version_policy" in config.read_text(encoding="utf-8")
