@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from serving import is_empty, serve_as, slow_down
+from serving import change_stage, is_empty, serve_as, slow_down
 
 from cascade_client import CascadeClient, ServerUnavailable
 from embedded_server import EmbeddedServer
@@ -43,6 +43,9 @@ def test_every_request_is_answered(repository_copy, images, tiny_cascade, outcom
     when_full, bounded, refusal = CASES[case]
     for model in bounded:
         bound_queue(repository_copy, model)
+    if "decode" in bounded:  # or a slow machine's clients never fill its queue
+        pause = "started = [(request.get_response_sender(), self._start(request))"
+        change_stage(repository_copy, "decode", pause, f"__import__('time').sleep(0.05); {pause}")
     slow_down(repository_copy, "large", 0.02)
     serve_as(repository_copy, tiny_cascade, workers_per_stage=1, max_images_in_flight=16, when_full=when_full)
     rows = np.resize(hard, 12)
