@@ -10,7 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling, ModelInput, ModelInstanceGroup, ModelOutput
 
 from build_engines.runtimes import RUNTIMES
-from build_engines.triton_repository import HOME
+from build_engines.triton_repository import CASCADE, put_cascade
 from cascade_spec import Cascade, Serving, Stage
 from contenders.workload import CANVAS, CLASSES, STAGES, THRESHOLDS
 
@@ -22,12 +22,16 @@ def write_repository(repository: Path, networks: Path | None) -> None:
     """Write stages of networks in a folder, or sleepers where there is none, and all that calls them."""
     for name in STAGES:
         _write_stage(repository, name, networks)
-    _write_cascade(repository, "cascade", "bls")
+    put_cascade(repository)
+    _describe_cascade(repository / CASCADE, "bls")
     _write_model(repository, _config("naive", "class_id", "exit_stage"))
     _write_model(repository, _config("batched", "class_id", "exit_stage"))
     _write_model(repository, _config("early", "class_id", "exit_stage", instances=4))
     if networks:
-        _write_cascade(repository, "cascade_in_process", "in_process")
+        second = Path(shutil.copytree(repository / CASCADE, repository / "cascade_in_process"))
+        config = second / "config.pbtxt"
+        config.write_text(config.read_text().replace(f'name: "{CASCADE}"', f'name: "{second.name}"'))
+        _describe_cascade(second, "in_process")
         fused = _config("fused", "class_id", "exit_stage", instances=2, batches=False)
         fused.parameters["networks"].string_value = str(networks)
         _write_model(repository, fused)
@@ -67,19 +71,15 @@ def _write_stage(repository: Path, name: str, networks: Path | None) -> None:
     _write(repository, config, lambda version: runtime.fill(version, path))
 
 
-def _write_cascade(repository: Path, name: str, reach: str) -> None:
-    ignored = shutil.ignore_patterns("cascade.json", "__pycache__", ".*")
-    shutil.copytree(HOME / "cascade", repository / name, ignore=ignored)
-    config = repository / name / "config.pbtxt"
-    config.write_text(config.read_text().replace('name: "cascade"', f'name: "{name}"'))
+def _describe_cascade(entry: Path, reach: str) -> None:
     costs = (1.0, 4.0, 13.0)
     stages = tuple(
         Stage(stage, cost=cost, threshold=threshold, max_batch_size=MAX_BATCH_SIZE)
         for stage, cost, threshold in zip(STAGES, costs, (*THRESHOLDS, None), strict=True)
     )
     labels = tuple(str(label) for label in range(CLASSES))
-    cascade = Cascade(name, CANVAS, labels, stages, max_batch_size=MAX_BATCH_SIZE, serving=Serving(reach=reach))
-    (repository / name / "cascade.json").write_text(cascade.to_json())
+    cascade = Cascade(entry.name, CANVAS, labels, stages, max_batch_size=MAX_BATCH_SIZE, serving=Serving(reach=reach))
+    (entry / "cascade.json").write_text(cascade.to_json())
 
 
 def _write_ensemble(repository: Path) -> None:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from helpers import CANVAS, LABELS
-from serving import FIELDS, IMAGES, ask, assert_equal, offline
+from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, offline
 from tritonclient.utils import InferenceServerException
 
 from cascade_spec import Cascade, Stage
@@ -44,18 +44,7 @@ def test_request_parameters_act_as_the_replay_says(server, images, tiny_cascade,
 
 
 def test_sixteen_clients_at_once_get_the_same_answers(server, images, tiny_cascade, predictions):
-    """Requests of different sizes and parameters are merged by Triton; none may see another's."""
-    generator = np.random.default_rng(2)
-    choices = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"max_stage": 2, "operating_point": "accurate"}]
-
-    def client(seed):
-        rows = np.random.default_rng(seed).permutation(IMAGES)[: 1 + seed % 16]
-        parameters = choices[seed % len(choices)]
-        return rows, parameters, ask(server, "cascade", images[rows], FIELDS, **parameters)
-
-    with ThreadPoolExecutor(16) as pool:
-        for rows, parameters, served in pool.map(client, generator.integers(0, 10_000, 200).tolist()):
-            assert_equal(served, offline(tiny_cascade, predictions, **parameters), rows)
+    assert_clients_get_their_own(server, tiny_cascade, images, predictions)
 
 
 def test_all_outputs_come_when_none_is_named(server, images, tiny_cascade, predictions):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnx
 import pytest
-from serving import FIELDS, IMAGES, ask, assert_equal, is_empty, offline, serve_as
+from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, is_empty, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer, ServerError
@@ -37,16 +36,7 @@ def test_answers_equal_the_offline_replay(in_process, images, tiny_cascade, pred
 
 
 def test_sixteen_clients_at_once_get_the_same_answers(in_process, images, tiny_cascade, predictions):
-    choices = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"max_stage": 2, "operating_point": "accurate"}]
-
-    def client(seed):
-        rows = np.random.default_rng(seed).permutation(IMAGES)[: 1 + seed % 16]
-        parameters = choices[seed % len(choices)]
-        return rows, parameters, ask(in_process, "cascade", images[rows], FIELDS, **parameters)
-
-    with ThreadPoolExecutor(16) as pool:
-        for rows, parameters, served in pool.map(client, range(200)):
-            assert_equal(served, offline(tiny_cascade, predictions, **parameters), rows)
+    assert_clients_get_their_own(in_process, tiny_cascade, images, predictions)
     is_empty(in_process)
 
 

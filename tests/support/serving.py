@@ -7,6 +7,7 @@ import json
 import re
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ def ask(server: EmbeddedServer, model, images, outputs=(), **options):
 
 def offline(cascade: Cascade, predictions, operating_point=None, max_stage=None) -> Outcome:
     return replay(cascade.rule, cascade.thresholds_at(operating_point), predictions, max_stage)
+
+
+def assert_clients_get_their_own(server: EmbeddedServer, cascade: Cascade, images, predictions) -> None:
+    """Ask as sixteen clients at once: requests of different sizes and parameters are merged; none may see another's."""
+    choices = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"max_stage": 2, "operating_point": "accurate"}]
+
+    def client(seed):
+        rows = np.random.default_rng(seed).permutation(IMAGES)[: 1 + seed % 16]
+        parameters = choices[seed % len(choices)]
+        return rows, parameters, ask(server, "cascade", images[rows], FIELDS, **parameters)
+
+    with ThreadPoolExecutor(16) as pool:
+        for rows, parameters, served in pool.map(client, range(200)):
+            assert_equal(served, offline(cascade, predictions, **parameters), rows)
 
 
 def assert_equal(served, outcome, rows=slice(None)):
