@@ -72,7 +72,9 @@ def check_graph(backbone: Backbone, served: ServedBackbone, onnx_file: Path, ima
     return check
 
 
-def check_preprocessing(name: str, served: ServedBackbone, data: DataConfig, images: Canvas) -> PreprocessingCheck:
+def check_preprocessing(
+    name: str, served: ServedBackbone, data: DataConfig, images: Canvas, class_floor: float = CLASS_AGREEMENT_FLOOR
+) -> PreprocessingCheck:
     """Compare the fused preprocessing with timm's own evaluation transform.
 
     Args:
@@ -80,6 +82,7 @@ def check_preprocessing(name: str, served: ServedBackbone, data: DataConfig, ima
         served: The PyTorch module that will be exported.
         data: The backbone's preprocessing.
         images: UINT8 [N, S, S, 3].
+        class_floor: Share of the images that must be of the same class; 0 for random weights, which say nothing.
 
     Raises:
         CheckError: pixels or predicted classes differ beyond the tolerance.
@@ -96,22 +99,22 @@ def check_preprocessing(name: str, served: ServedBackbone, data: DataConfig, ima
         mean_pixel_difference=float(levels.mean()),
         class_agreement=float((our_class == their_class).float().mean()),
     )
-    _require_agreement(name, check)
+    _require_agreement(name, check, class_floor)
     return check
 
 
-def _require_agreement(name: str, check: PreprocessingCheck) -> None:
+def _require_agreement(name: str, check: PreprocessingCheck, class_floor: float) -> None:
     within = (
         check.largest_pixel_difference <= LARGEST_PIXEL_TOLERANCE
         and check.mean_pixel_difference <= MEAN_PIXEL_TOLERANCE
-        and check.class_agreement >= CLASS_AGREEMENT_FLOOR
+        and check.class_agreement >= class_floor
     )
     if not within:
         raise CheckError(
             f"backbone {name!r}: fused preprocessing differs from timm's: "
             f"largest {check.largest_pixel_difference:.2f} (tolerance {LARGEST_PIXEL_TOLERANCE}), "
             f"mean {check.mean_pixel_difference:.2f} ({MEAN_PIXEL_TOLERANCE}) of 255 levels, "
-            f"same class on {check.class_agreement:.1%} of {check.images} images ({CLASS_AGREEMENT_FLOOR:.0%}); "
+            f"same class on {check.class_agreement:.1%} of {check.images} images ({class_floor:.0%}); "
             "nothing was exported"
         )
 

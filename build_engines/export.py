@@ -10,7 +10,7 @@ import torch
 
 from build_engines import backbone as backbones
 from build_engines.canvas import Canvas
-from build_engines.checks import check_graph, check_preprocessing, sample_canvases
+from build_engines.checks import CLASS_AGREEMENT_FLOOR, check_graph, check_preprocessing, sample_canvases
 from build_engines.errors import BuildError
 from build_engines.files import sha256, write_text_whole, write_whole
 from build_engines.half import to_half
@@ -66,7 +66,8 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
         CheckError: the file does not agree with PyTorch, or its preprocessing with timm's; it is not kept.
     """
     served = backbones.served(pool, backbone)
-    preprocessing = check_preprocessing(backbone.name, served, backbones.data_config(backbone, served.backbone), images)
+    data, floor = backbones.data_config(backbone, served.backbone), 0.0 if backbone.is_random else CLASS_AGREEMENT_FLOOR
+    preprocessing = check_preprocessing(backbone.name, served, data, images, floor)
     checks: list[GraphCheck] = []
 
     def write(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, shape_inference
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -22,12 +23,12 @@ def to_half(model: ModelProto) -> ModelProto:
     """
     graph = model.graph
     pixels, softmax = _first_convolution(graph).input[0], _last_softmax(graph)
-    before = _ancestors(graph, pixels)
-    kept = {node.output[0] for node in (*before, softmax)}
-    body = [node for node in graph.node if node.output[0] not in kept]
+    *before, last = kept = [deepcopy(node) for node in (*_ancestors(graph, pixels), softmax)]
+    outputs = {node.output[0] for node in kept}
+    body = [node for node in graph.node if node.output[0] not in outputs]
     half = _cast(body, graph.initializer, pixels, softmax.input[0])
-    initializers = [*_own_initializers(graph, (*before, softmax)), *half.initializer]
-    nodes = [*before, *_casts_first(half.node), softmax]
+    initializers = [*_own_initializers(graph, kept), *half.initializer]
+    nodes = [*before, *_casts_first(half.node), last]
     whole = helper.make_graph(nodes, graph.name, graph.input, graph.output, initializers)
     result = helper.make_model(whole, opset_imports=model.opset_import, ir_version=model.ir_version)
     return shape_inference.infer_shapes(result, check_type=True, strict_mode=True)
@@ -53,7 +54,7 @@ def _casts_first(nodes: Sequence[NodeProto]) -> list[NodeProto]:
 def _own_initializers(graph: GraphProto, nodes: Sequence[NodeProto]) -> list[TensorProto]:
     """Rename, in the nodes, the initializers that they use, and return copies under the new names."""
     used = {name for node in nodes for name in node.input}
-    own = [TensorProto.FromString(t.SerializeToString()) for t in graph.initializer if t.name in used]
+    own = [deepcopy(tensor) for tensor in graph.initializer if tensor.name in used]
     names = {tensor.name for tensor in own}
     for node in nodes:
         node.input[:] = [FP32 + name if name in names else name for name in node.input]
