@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from typing import Any, cast
 
@@ -14,24 +13,14 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from build_engines.checks import sample_canvases
 from build_engines.errors import PoolError, WeightsError
 from build_engines.pool import Backbone, Pool
 from build_engines.preprocessing import DataConfig, Preprocessing, ServedBackbone
+from build_engines.random_weights import settle
+from build_engines.zoo import check_architecture, check_pretrained, not_fetched
 
 LONGEST_CAUSE = 300  # torch lists every parameter
-
-
-def check_architecture(backbone: Backbone) -> None:
-    """Check that timm knows the architecture.
-
-    Raises:
-        PoolError: it does not; the message names the nearest ones.
-    """
-    name = backbone.architecture.split(".")[0]
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() names them all"
-        raise PoolError(f"backbone {backbone.name!r}: timm has no architecture {backbone.architecture!r}; {hint}")
 
 
 def check_weights_file(pool: Pool, backbone: Backbone) -> None:
@@ -41,7 +30,7 @@ def check_weights_file(pool: Pool, backbone: Backbone) -> None:
         WeightsError: they are not.
     """
     path = pool.weights_file(backbone)
-    if not backbone.is_pretrained and not path.is_file():
+    if backbone.has_file and not path.is_file():
         raise WeightsError(f"backbone {backbone.name!r}: no weights at {path}; train it or put the file there")
 
 
@@ -50,22 +39,15 @@ def create(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
 
     Raises:
         PoolError: unknown architecture, or arguments it does not take.
-        WeightsError: timm has no pretrained weights of it, or cannot fetch them.
     """
     check_architecture(backbone)
-    arguments = backbone.arguments
+    arguments = _image_size(backbone) | backbone.arguments
     try:
-        arguments = _image_size(backbone) | arguments
         model = timm.create_model(
             backbone.architecture, pretrained=pretrained, num_classes=backbone.classes, **arguments
         )
     except (TypeError, ValueError, AssertionError) as error:
         raise PoolError(f"backbone {backbone.name!r}: {backbone.architecture} refuses {arguments}: {error}") from error
-    except (RuntimeError, OSError) as error:
-        raise WeightsError(
-            f"backbone {backbone.name!r}: no pretrained weights of {backbone.architecture}: {error}; "
-            "download them elsewhere and name the safetensors file as its weights"
-        ) from error
     return cast(nn.Module, model.eval())
 
 
@@ -74,20 +56,15 @@ def load(pool: Pool, backbone: Backbone) -> nn.Module:
 
     Raises:
         PoolError: unknown architecture or arguments.
-        WeightsError: the weights are missing, cannot be read, or are those of another model.
+        WeightsError: the weights are missing, cannot be read or fetched, or are those of another model.
     """
-    model = create(backbone, pretrained=backbone.is_pretrained)
     if backbone.is_pretrained:
-        _check_pretrained_classes(backbone, model)
-        return model
-    check_weights_file(pool, backbone)
-    path = pool.weights_file(backbone)
-    try:
-        model.load_state_dict(_at_input_size(load_file(path), model))
-    except Exception as error:  # safetensors and torch raise their own, unrelated types
-        raise WeightsError(
-            f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {str(error)[:LONGEST_CAUSE]}"
-        ) from error
+        return _fetch(pool, backbone)
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        model = create(backbone)
+    if backbone.has_file:
+        _read_weights(pool, backbone, model)
     return model
 
 
@@ -109,7 +86,10 @@ def served(pool: Pool, backbone: Backbone) -> ServedBackbone:
         WeightsError: the weights are missing or do not fit.
     """
     model = load(pool, backbone)
-    return ServedBackbone(Preprocessing(pool.canvas, data_config(backbone, model)), model).eval()
+    preprocessing = Preprocessing(pool.canvas, data_config(backbone, model))
+    if backbone.is_random:
+        settle(model, preprocessing(torch.from_numpy(sample_canvases(pool.canvas)[::4])))
+    return ServedBackbone(preprocessing, model).eval()
 
 
 def gmacs(backbone: Backbone) -> float:
@@ -139,10 +119,23 @@ def _at_input_size(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Te
     return weights | {"pos_embed": resample_abs_pos_embed(given, grid, num_prefix_tokens=class_tokens)}
 
 
-def _check_pretrained_classes(backbone: Backbone, model: nn.Module) -> None:
-    pretrained_classes = cast(dict[str, Any], model.pretrained_cfg)["num_classes"]
-    if pretrained_classes != backbone.classes:
+def _fetch(pool: Pool, backbone: Backbone) -> nn.Module:
+    check_architecture(backbone)
+    check_pretrained(backbone)
+    try:
+        return create(backbone, pretrained=True)
+    except PoolError:
+        raise
+    except Exception as error:  # timm and what it downloads with raise their own, unrelated types
+        raise not_fetched(pool, backbone, str(error)[:LONGEST_CAUSE]) from error
+
+
+def _read_weights(pool: Pool, backbone: Backbone, model: nn.Module) -> None:
+    check_weights_file(pool, backbone)
+    path = pool.weights_file(backbone)
+    try:
+        model.load_state_dict(_at_input_size(load_file(path), model))
+    except Exception as error:  # safetensors and torch raise their own, unrelated types
         raise WeightsError(
-            f"backbone {backbone.name!r}: the pretrained weights have {pretrained_classes} classes, the pool file says "
-            f"{backbone.classes}; name a fine-tuned safetensors file as its weights"
-        )
+            f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {str(error)[:LONGEST_CAUSE]}"
+        ) from error

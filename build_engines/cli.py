@@ -7,14 +7,15 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
+from build_engines.checkup import check_up
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
-from build_engines.pool import load_pool
+from build_engines.pool import Precision, load_pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
+from build_engines.tables import checkup_table, export_table, profile_table
 from build_engines.triton_repository import put_cascade, remove_encoded, write_backbone, write_encoded
 from build_engines.workspace import Workspace
 
@@ -23,6 +24,13 @@ console = Console()
 friendly = friendly_errors(BuildError, OSError)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
+PoolFiles = Annotated[list[Path], typer.Argument(help="Pool files, such as pools/*.yaml.")]
+RandomWeights = Annotated[
+    bool, typer.Option(help="Draw the weights at random, into build/POOL-random: what is left to check without them.")
+]
+PrecisionName = Annotated[
+    Precision | None, typer.Option(help="Check in this precision, into build/POOL-PRECISION; by default the pool's.")
+]
 Build = Annotated[Path, typer.Option(help="Where built files go.")]
 Images = Annotated[
     Path | None,
@@ -50,7 +58,7 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
         with progress_bar(console) as progress:
             for backbone in progress.track(missing, description="exporting"):
                 records[backbone.name] = export(loaded, backbone, workspace, canvases)
-    console.print(_table(loaded.name, {name: record for name, record in records.items() if record}))
+    console.print(export_table(loaded.name, {name: record for name, record in records.items() if record}))
     console.print(f"{len(missing)} exported, {len(records) - len(missing)} reused, in {workspace.folder / 'onnx'}")
 
 
@@ -78,15 +86,34 @@ def repository(
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
 
 
-def _table(title: str, records: dict[str, ExportRecord]) -> Table:
-    table = Table("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class", title=title)
-    for name, record in records.items():
-        pixels = record.preprocessing
-        table.add_row(
-            name,
-            f"{record.gmacs * 1000:.4g}",
-            f"{record.graph.largest_probability_difference:.0e}",
-            f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
-            f"{pixels.class_agreement:.1%} of {pixels.images}",
-        )
-    return table
+@app.command()
+@friendly
+def check(
+    pools: PoolFiles,
+    build: Build = Path("build"),
+    random_weights: RandomWeights = False,
+    precision: PrecisionName = None,
+) -> None:
+    """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
+    chosen = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
+    work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
+    with progress_bar(console) as progress:
+        checkups = [
+            check_up(pool, backbone, Workspace.of(pool, build))
+            for pool, backbone in progress.track(work, description="checking")
+        ]
+    console.print(checkup_table(checkups))
+    if not all(checkup.is_clean for checkup in checkups):
+        raise typer.Exit(1)
+
+
+@app.command()
+@friendly
+def profile(pool: PoolFile) -> None:
+    """Count the multiply-accumulates of every backbone; no weights are needed."""
+    from build_engines.profile import profile  # noqa: PLC0415 (torch takes seconds)
+
+    loaded = load_pool(pool)
+    with progress_bar(console) as progress:
+        profiles = [profile(backbone) for backbone in progress.track(loaded.backbones, description="counting")]
+    console.print(profile_table(loaded, profiles))

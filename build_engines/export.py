@@ -10,14 +10,16 @@ import torch
 
 from build_engines import backbone as backbones
 from build_engines.canvas import Canvas
-from build_engines.checks import check_graph, check_preprocessing, sample_canvases
+from build_engines.checks import CLASS_AGREEMENT_FLOOR, check_graph, check_preprocessing, sample_canvases
 from build_engines.errors import BuildError
 from build_engines.files import sha256, write_text_whole, write_whole
+from build_engines.half import to_half
 from build_engines.image_folder import open_image_folder
-from build_engines.pool import Backbone, Pool
+from build_engines.pool import Backbone, Pool, Precision
 from build_engines.preprocessing import ServedBackbone
 from build_engines.record import ExportRecord, GraphCheck, made_of
 from build_engines.workspace import Workspace
+from build_engines.zoo import check_architecture, check_pretrained
 
 OPSET = 20  # 23 and later write attention as an operator that TensorRT before 10.14 does not know
 EXAMPLE_BATCH = 2
@@ -28,12 +30,14 @@ def check_pool(pool: Pool) -> None:
     """Check that every backbone can be made, before the first one takes its time.
 
     Raises:
-        PoolError: unknown architecture.
-        WeightsError: a weights file is missing.
+        PoolError: unknown architecture or tag.
+        WeightsError: a weights file is missing, or timm has no such pretrained weights.
     """
     for backbone in pool.backbones:
-        backbones.check_architecture(backbone)
+        check_architecture(backbone)
         backbones.check_weights_file(pool, backbone)
+        if backbone.is_pretrained:
+            check_pretrained(backbone)
 
 
 def check_images(pool: Pool, folder: Path | None) -> Canvas:
@@ -62,12 +66,13 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
         CheckError: the file does not agree with PyTorch, or its preprocessing with timm's; it is not kept.
     """
     served = backbones.served(pool, backbone)
-    preprocessing = check_preprocessing(backbone.name, served, backbones.data_config(backbone, served.backbone), images)
+    data, floor = backbones.data_config(backbone, served.backbone), 0.0 if backbone.is_random else CLASS_AGREEMENT_FLOOR
+    preprocessing = check_preprocessing(backbone.name, served, data, images, floor)
     checks: list[GraphCheck] = []
 
     def write(path: Path) -> None:
-        _write_onnx(served, pool.canvas, path)
-        checks.append(check_graph(backbone.name, served, path, images))
+        _write_onnx(served, pool.canvas, backbone.precision, path)
+        checks.append(check_graph(backbone, served, path, images))
 
     write_whole(workspace.onnx(backbone.name), write)
     record = ExportRecord(
@@ -81,7 +86,7 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
     return record
 
 
-def _write_onnx(served: ServedBackbone, canvas: int, path: Path) -> None:
+def _write_onnx(served: ServedBackbone, canvas: int, precision: Precision, path: Path) -> None:
     example = torch.zeros(EXAMPLE_BATCH, canvas, canvas, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns about itself
@@ -99,6 +104,8 @@ def _write_onnx(served: ServedBackbone, canvas: int, path: Path) -> None:
         raise BuildError("torch.onnx.export returned no program")
     model = program.model_proto
     _strip_local_paths(model)
+    if precision == "fp16":
+        model = to_half(model)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
 

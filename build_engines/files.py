@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from build_engines.errors import PoolError
+
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a file aside, then rename it into place; an interruption leaves the old one."""
@@ -40,6 +42,18 @@ def write_folder_whole(folder: Path, write: Callable[[Path], None]) -> None:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file.
+
+    Raises:
+        PoolError: it is missing or no text.
+    """
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PoolError(f"cannot read {path}: {error}") from error
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -11,10 +11,14 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from build_engines.errors import PoolError
+from build_engines.files import read_text
+from build_engines.labels import resolve_labels
 
 PRETRAINED = "pretrained"
+RANDOM = "random"
 SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
 
+Precision = Literal["fp32", "fp16"]
 Channels = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -37,12 +41,23 @@ class Backbone(BaseModel):
     std: tuple[Positive, Positive, Positive] | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     interpolation: Literal["bicubic", "bilinear"] | None = None
+    precision: Precision = "fp32"
     max_batch_size: Annotated[int, Field(ge=1)] = 32
 
     @property
     def is_pretrained(self) -> bool:
         """Tell whether timm downloads the weights."""
         return self.weights == PRETRAINED
+
+    @property
+    def is_random(self) -> bool:
+        """Tell whether the weights are drawn at random: for measuring and checking only."""
+        return self.weights == RANDOM
+
+    @property
+    def has_file(self) -> bool:
+        """Tell whether `weights` names a file."""
+        return not self.is_pretrained and not self.is_random
 
 
 class Pool(BaseModel):
@@ -75,6 +90,12 @@ class Pool(BaseModel):
                 )
         return self
 
+    def variant(self, *, random_weights: bool = False, precision: Precision | None = None) -> Pool:
+        """Return the same architectures with random weights or in another precision, under a name of their own."""
+        update = ({"weights": RANDOM} if random_weights else {}) | ({"precision": precision} if precision else {})
+        changed = tuple(backbone.model_copy(update=update) for backbone in self.backbones)
+        return self.model_copy(update={"name": "-".join((self.name, *update.values())), "backbones": changed})
+
     def weights_file(self, backbone: Backbone) -> Path:
         """Return where a backbone's own weights lie; relative paths start at the pool file's folder."""
         return (self.folder / backbone.weights).resolve()
@@ -101,7 +122,7 @@ def load_pool(path: Path) -> Pool:
     Raises:
         PoolError: the file is missing, is no YAML, or breaks a rule of the format.
     """
-    text = _read(path)
+    text = read_text(path)
     try:
         content = yaml.safe_load(text)
     except yaml.YAMLError as error:
@@ -111,21 +132,12 @@ def load_pool(path: Path) -> Pool:
     for reserved in ("folder", "sha256"):
         if reserved in content:
             raise PoolError(f"{path}: {reserved} is no field of a pool file; take it out")
-    if isinstance(content.get("labels"), str):
-        content["labels"] = _read(path.parent / content["labels"]).splitlines()
-    if isinstance(content.get("labels"), list):
-        content["labels"] = [str(label) if isinstance(label, int) else label for label in content["labels"]]
+    if "labels" in content:
+        content["labels"] = resolve_labels(content["labels"], path.parent)
     try:
         return Pool(**content, folder=path.parent, sha256=hashlib.sha256(text.encode()).hexdigest())
     except (ValidationError, TypeError) as error:
         raise PoolError(f"{path}: {_explain(error)}") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise PoolError(f"cannot read {path}: {error}") from error
 
 
 def _explain(error: ValidationError | TypeError) -> str:

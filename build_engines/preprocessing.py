@@ -60,8 +60,9 @@ class Preprocessing(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Resize, crop and normalise a batch of canvases."""
-        # Without .contiguous() the exporter keeps channels-last strides and emits Range and Gather on the batch.
-        pixels = image.permute(0, 3, 1, 2).contiguous().float()
+        # TensorRT takes UINT8 as an input only, so it is cast first. Without .contiguous() the exporter keeps
+        # channels-last strides and emits Range and Gather on the batch.
+        pixels = image.float().permute(0, 3, 1, 2).contiguous()
         return (self.resize(pixels) - self.get_buffer("mean")) / self.get_buffer("std")
 
     def resize(self, pixels: Tensor) -> Tensor:

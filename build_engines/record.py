@@ -13,7 +13,7 @@ from build_engines.files import fingerprint, sha256
 from build_engines.pool import Backbone, Pool
 from build_engines.workspace import Workspace
 
-FORMAT = "1"  # raise it when the exported graph changes, so that old files are made again
+FORMAT = "2"  # raise it when the exported graph changes, so that old files are made again
 MAKERS = ("torch", "timm", "onnxscript")
 
 
@@ -78,7 +78,7 @@ class ExportRecord(BaseModel):
 def made_of(pool: Pool, backbone: Backbone) -> str:
     """Return a fingerprint of all that an exported file depends on: backbone, canvas, weights, versions."""
     weights = pool.weights_file(backbone)
-    content = sha256(weights) if not backbone.is_pretrained and weights.is_file() else backbone.weights
+    content = sha256(weights) if backbone.has_file and weights.is_file() else backbone.weights
     versions = " ".join(version(maker) for maker in MAKERS)
     return fingerprint(
         FORMAT,

@@ -100,7 +100,7 @@ def test_cnn_graphs_have_no_leftover_of_the_channel_order(tmp_path):
 
 
 def test_a_file_that_disagrees_is_not_kept(tiny_pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "PROBABILITY_TOLERANCE", -1.0)
+    monkeypatch.setitem(checks.PROBABILITY_TOLERANCES, "fp32", -1.0)
     workspace = Workspace.of(tiny_pool, tmp_path)
     with pytest.raises(CheckError, match="was not kept"):
         export(tiny_pool, tiny_pool.backbone("small"), workspace, random_canvases(4))

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from helpers import backbone_entry, save_random_weights, write_pool
 from safetensors.torch import save_file
 
-from build_engines.backbone import check_architecture, create, gmacs, load
+from build_engines.backbone import create, gmacs, load, served
+from build_engines.checks import sample_canvases
 from build_engines.errors import PoolError, WeightsError
 from build_engines.pool import load_pool
+from build_engines.zoo import check_architecture, check_pretrained
 
 
 def pool_of(folder, *backbones, **changes):
@@ -104,10 +107,36 @@ def test_one_weights_file_serves_two_input_sizes(tmp_path, changes):
     assert gmacs(pool.backbone("large")) > 2 * gmacs(pool.backbone("small"))
 
 
-def test_pretrained_weights_that_do_not_exist_are_refused(tmp_path):
-    pool = pool_of(tmp_path, backbone_entry("a", architecture="vit_tiny_patch16_384.nonsense", weights="pretrained"))
-    with pytest.raises(WeightsError, match="name the safetensors file"):
-        load(pool, pool.backbones[0])
+def test_an_unknown_tag_names_those_there_are(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a", architecture="resnet18.nonsense", weights="pretrained"))
+    with pytest.raises(PoolError, match=r"no tag 'nonsense'; it has .*resnet18\.tv_in1k"):
+        check_architecture(pool.backbones[0])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "says"),
+    [
+        ("mobilenetv2_075", "it has none of this architecture"),
+        ("resnet18.tv_in1k", "1000 classes, the pool file says 5"),
+    ],
+)
+def test_pretrained_weights_that_do_not_exist_are_refused(tmp_path, architecture, says):
+    entry = backbone_entry("a", architecture=architecture, arguments={}, weights="pretrained")
+    with pytest.raises(WeightsError, match=f"{says}.* safetensors file"):
+        check_pretrained(pool_of(tmp_path, entry).backbones[0])
+
+
+@pytest.mark.parametrize("changes", [{}, {"architecture": "resnet10t", "arguments": {}, "input_size": 32}])
+def test_random_weights_answer_differently_for_different_images(tmp_path, changes):
+    entry = backbone_entry("a", weights="mine.safetensors") | changes
+    pool = pool_of(tmp_path, entry).variant(random_weights=True)
+    assert pool.name == "tiny-random"
+    images = torch.from_numpy(sample_canvases(pool.canvas))
+    with torch.inference_mode():
+        first, again = (served(pool, pool.backbones[0])(images) for _ in range(2))
+    assert first.equal(again)
+    assert 0.25 < first.max(dim=1).values.median() < 0.99
+    assert (first[0] - first[-1]).abs().max() > 0.01
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""The tables that `build-engines` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from build_engines.checkup import Checkup
+from build_engines.pool import Pool
+from build_engines.record import ExportRecord
+
+if TYPE_CHECKING:
+    from build_engines.profile import Profile
+
+NOTHING = "–"
+
+
+def export_table(title: str, records: Mapping[str, ExportRecord]) -> Table:
+    """Say what each exported backbone costs and how well its file agrees."""
+    table = Table("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class", title=title)
+    for name, record in records.items():
+        pixels = record.preprocessing
+        table.add_row(
+            name,
+            f"{record.gmacs * 1000:.4g}",
+            f"{record.graph.largest_probability_difference:.0e}",
+            f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
+            f"{pixels.class_agreement:.1%} of {pixels.images}",
+        )
+    return table
+
+
+def checkup_table(checkups: Sequence[Checkup]) -> Table:
+    """Say what speaks against each exported file, and what making it took."""
+    columns = ("backbone", "exported", "not in TensorRT's list", "leftovers", "ONNX − PyTorch", "s", "peak GiB", "MiB")
+    table = Table(*columns)
+    for checkup in checkups:
+        reused = checkup.problem is None and checkup.seconds is None
+        table.add_row(
+            checkup.backbone,
+            checkup.problem or ("reused" if reused else "yes"),
+            ", ".join(checkup.unlisted) or NOTHING,
+            ", ".join(checkup.leftovers) or NOTHING,
+            _number(checkup.difference, 1, ".0e"),
+            _number(checkup.seconds, 1, ".0f"),
+            _number(checkup.peak_bytes, 2**30, ".1f"),
+            _number(checkup.size_bytes, 2**20, ".0f"),
+            style=None if checkup.is_clean else "red",
+        )
+    return table
+
+
+def profile_table(pool: Pool, profiles: Sequence[Profile]) -> Table:
+    """Say what one image costs in each backbone, and under which licence its weights are."""
+    table = Table("backbone", "pixels", "GMACs", "million weights", "weights", "licence", title=pool.name)
+    for profile in profiles:
+        backbone = profile.backbone
+        table.add_row(
+            backbone.name,
+            str(backbone.input_size),
+            f"{profile.gmacs:.3g}",
+            f"{profile.parameters / 1e6:.1f}",
+            backbone.architecture if backbone.is_pretrained else backbone.weights,
+            profile.licence,
+        )
+    return table
+
+
+def _number(value: float | None, unit: float, form: str) -> str:
+    return NOTHING if value is None else format(value / unit, form)
