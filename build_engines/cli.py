@@ -12,6 +12,8 @@ from rich.table import Table
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
+from build_engines.plans.command import commands, make_plans, options_of
+from build_engines.plans.record import HardwareCompatibility
 from build_engines.pool import load_pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
@@ -32,6 +34,15 @@ Repository = Annotated[Path, typer.Option(help="The Triton model repository to w
 RuntimeName = Annotated[str, typer.Option(help=f"What serves the backbones: {', '.join(RUNTIMES)}.")]
 Encoded = Annotated[bool, typer.Option(help="Whether the cascade is to take encoded images too; needs Pillow there.")]
 MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, width x height.")]
+
+WorkspaceMib = Annotated[
+    int, typer.Option(min=1, help="The most GPU memory of one layer beside what it takes and gives.")
+]
+VersionCompatible = Annotated[
+    bool, typer.Option(help="Let later TensorRT of the same major load it; Triton must then be told to trust it.")
+]
+Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load it; may be slower.")]
+Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent commands and build nothing.")]
 
 
 @app.command()
@@ -76,6 +87,27 @@ def repository(
         return
     for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
+
+
+@app.command()
+@friendly
+def plan(
+    pool: PoolFile,
+    build: Build = Path("build"),
+    workspace_mib: WorkspaceMib = 4096,
+    version_compatible: VersionCompatible = False,
+    hardware_compatibility: Hardware = "none",
+    trtexec: Trtexec = False,
+) -> None:
+    """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
+    loaded = load_pool(pool)
+    workspace = Workspace.of(loaded, build)
+    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility)
+    if trtexec:
+        for command in commands(loaded, workspace, work):
+            typer.echo(command)
+        return
+    make_plans(workspace, work, console)
 
 
 def _table(title: str, records: dict[str, ExportRecord]) -> Table:
