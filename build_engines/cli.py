@@ -44,6 +44,13 @@ VersionCompatible = Annotated[
 Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load it; may be slower.")]
 Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent commands and build nothing.")]
 
+PoolOption = Annotated[Path | None, typer.Option(help="The pool file, to compare entries with the files built of it.")]
+Log = Annotated[Path | None, typer.Option(help="A log of Triton's, to look for known errors in.")]
+TensorRTVersion = Annotated[
+    str | None,
+    typer.Option(help="The TensorRT that is to serve, such as 10.13.3.9; by default the one installed here."),
+]
+
 
 @app.command()
 @friendly
@@ -108,6 +115,30 @@ def plan(
             typer.echo(command)
         return
     make_plans(workspace, work, console)
+
+
+@app.command()
+@friendly
+def doctor(
+    repository: Repository = Path("model_repository"),
+    pool: PoolOption = None,
+    build: Build = Path("build"),
+    log: Log = None,
+    tensorrt: TensorRTVersion = None,
+) -> None:
+    """Say what in a model repository fits and what does not, and what to do; 1 if anything does not."""
+    from build_engines.doctor.command import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
+        examine,
+        findings_table,
+        shared_memory_bytes,
+        this_place,
+    )
+
+    workspace = Workspace.of(load_pool(pool), build) if pool else None
+    findings = examine(repository, workspace, log, this_place(tensorrt), shared_memory_bytes())
+    console.print(findings_table(findings))
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)
 
 
 def _table(title: str, records: dict[str, ExportRecord]) -> Table:
