@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PERF_ANALYZER := .perf_analyzer
+# The image that serves plans builds them: a plan loads in no other TensorRT.
+TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
+POOL ?= pools/digits.yaml
 CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer test soak lint format clean
+.PHONY: help install demo serve perf-analyzer engines bindings test soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +43,13 @@ $(BIN)/perf_analyzer: $(INSTALLED)
 	  '$(CURDIR)/$(PERF_ANALYZER):$(CURDIR)/$(PERF_ANALYZER)/nvidia/cuda_runtime/lib' \
 	  '$(CURDIR)/$(PERF_ANALYZER)/bin/perf_analyzer' > $@
 	@chmod +x $@ && $@ --version || { rm -f $@; exit 1; }
+
+engines: ## Build the TensorRT plans of POOL on this GPU, in the container that will serve them (TRITON_IMAGE)
+	docker run --rm --gpus all --volume $(CURDIR):/work --workdir /work --user $$(id -u):$$(id -g) --env HOME=/tmp \
+	  $(TRITON_IMAGE) deploy/engines $(POOL) $(PLAN_OPTIONS)
+
+bindings: install ## Fetch TensorRT's Python bindings of two majors, to test the plan builder against
+	PYTHON=$(BIN)/python deploy/bindings
 
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)

@@ -12,6 +12,8 @@ from build_engines.checkup import check_up
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
+from build_engines.plans.command import commands, make_plans, options_of
+from build_engines.plans.record import HardwareCompatibility
 from build_engines.pool import Precision, load_pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
@@ -40,6 +42,22 @@ Repository = Annotated[Path, typer.Option(help="The Triton model repository to w
 RuntimeName = Annotated[str, typer.Option(help=f"What serves the backbones: {', '.join(RUNTIMES)}.")]
 Encoded = Annotated[bool, typer.Option(help="Whether the cascade is to take encoded images too; needs Pillow there.")]
 MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, width x height.")]
+
+WorkspaceMib = Annotated[
+    int, typer.Option(min=1, help="The most GPU memory of one layer beside what it takes and gives.")
+]
+VersionCompatible = Annotated[
+    bool, typer.Option(help="Let later TensorRT of the same major load it; Triton must then be told to trust it.")
+]
+Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load it; may be slower.")]
+Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent commands and build nothing.")]
+
+PoolOption = Annotated[Path | None, typer.Option(help="The pool file, to compare entries with the files built of it.")]
+Log = Annotated[Path | None, typer.Option(help="A log of Triton's, to look for known errors in.")]
+TensorRTVersion = Annotated[
+    str | None,
+    typer.Option(help="The TensorRT that is to serve, such as 10.13.3.9; by default the one installed here."),
+]
 
 
 @app.command()
@@ -117,3 +135,48 @@ def profile(pool: PoolFile) -> None:
     with progress_bar(console) as progress:
         profiles = [profile(backbone) for backbone in progress.track(loaded.backbones, description="counting")]
     console.print(profile_table(loaded, profiles))
+
+
+@app.command()
+@friendly
+def plan(
+    pool: PoolFile,
+    build: Build = Path("build"),
+    workspace_mib: WorkspaceMib = 4096,
+    version_compatible: VersionCompatible = False,
+    hardware_compatibility: Hardware = "none",
+    trtexec: Trtexec = False,
+) -> None:
+    """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
+    loaded = load_pool(pool)
+    workspace = Workspace.of(loaded, build)
+    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility)
+    if trtexec:
+        for command in commands(loaded, workspace, work):
+            typer.echo(command)
+        return
+    make_plans(workspace, work, console)
+
+
+@app.command()
+@friendly
+def doctor(
+    repository: Repository = Path("model_repository"),
+    pool: PoolOption = None,
+    build: Build = Path("build"),
+    log: Log = None,
+    tensorrt: TensorRTVersion = None,
+) -> None:
+    """Say what in a model repository fits and what does not, and what to do; 1 if anything does not."""
+    from build_engines.doctor.command import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
+        examine,
+        findings_table,
+        shared_memory_bytes,
+        this_place,
+    )
+
+    workspace = Workspace.of(load_pool(pool), build) if pool else None
+    findings = examine(repository, workspace, log, this_place(tensorrt), shared_memory_bytes())
+    console.print(findings_table(findings))
+    if not all(finding.is_well for finding in findings):
+        raise typer.Exit(1)

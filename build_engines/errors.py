@@ -3,7 +3,8 @@
 BuildError
 ├── PoolError       the pool file cannot be used
 ├── WeightsError    the weights are missing or do not fit the backbone
-└── CheckError      a built file does not agree with the model it was built from
+├── CheckError      a built file does not agree with the model it was built from
+└── PlanError       a TensorRT plan is missing, out of date or cannot be built here
 """
 
 
@@ -21,3 +22,7 @@ class WeightsError(BuildError):
 
 class CheckError(BuildError):
     """Say which built file disagrees with its source, and by how much."""
+
+
+class PlanError(BuildError):
+    """Say why there is no TensorRT plan to use, and how to get one."""

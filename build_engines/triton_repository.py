@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -11,10 +11,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 
 from build_engines import encoded
 from build_engines.errors import BuildError
-from build_engines.files import write_folder_whole
+from build_engines.files import sha256, write_folder_whole
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
-from build_engines.runtimes import RUNTIMES, Runtime
+from build_engines.runtimes import ONNX, RUNTIMES, Runtime
 from build_engines.workspace import Workspace
 
 HOME = Path(__file__).resolve().parent.parent / "model_repository"
@@ -37,16 +37,17 @@ def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, reposit
         Whether anything was written; an entry made of the same ONNX file and configuration is left alone.
 
     Raises:
-        BuildError: unknown runtime, or the ONNX file is missing or out of date.
+        BuildError: unknown runtime, or the ONNX file or what the runtime makes of it is missing or out of date.
     """
     if runtime not in RUNTIMES:
         raise BuildError(f"unknown runtime {runtime!r}; known are {', '.join(RUNTIMES)}")
     record = ExportRecord.required(pool, backbone, workspace)
+    files = RUNTIMES[runtime].files(workspace, backbone.name)
     config = backbone_config(pool, backbone, RUNTIMES[runtime])
     config.parameters[MADE_FROM].string_value = record.onnx_sha256
-    return _write_entry(
-        repository, config, lambda version: RUNTIMES[runtime].fill(version, workspace.onnx(backbone.name))
-    )
+    for name in files.keys() - {ONNX}:
+        config.parameters[f"{name}_sha256"].string_value = sha256(files[name])
+    return _write_entry(repository, config, lambda version: _copy(files, version))
 
 
 def backbone_config(pool: Pool, backbone: Backbone, runtime: Runtime) -> ModelConfig:
@@ -104,6 +105,11 @@ def _write_entry(repository: Path, config: ModelConfig, fill: Callable[[Path], N
 
     write_folder_whole(entry, write)
     return True
+
+
+def _copy(files: Mapping[str, Path], version: Path) -> None:
+    for name, source in files.items():
+        shutil.copyfile(source, version / name)
 
 
 def _is_current(entry: Path, config: ModelConfig) -> bool:

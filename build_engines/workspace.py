@@ -27,6 +27,18 @@ class Workspace:
         """Name what is known of a backbone's ONNX file."""
         return self.folder / "onnx" / f"{backbone}.json"
 
+    def plan(self, backbone: str) -> Path:
+        """Name a backbone's TensorRT plan."""
+        return self.folder / "plans" / f"{backbone}.plan"
+
+    def plan_record(self, backbone: str) -> Path:
+        """Name what is known of a backbone's TensorRT plan."""
+        return self.folder / "plans" / f"{backbone}.json"
+
+    def timing_cache(self, tensorrt: str, device: str) -> Path:
+        """Name what TensorRT has measured of its kernels; it holds for one version and one kind of GPU."""
+        return self.folder / "plans" / f"timing-{tensorrt}-{device}.cache"
+
     def predictions(self, split: str) -> Path:
         """Name the folder of the predictions on a split of the images."""
         return self.folder / "predictions" / split

@@ -8,6 +8,11 @@ from typing import Protocol
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.runtimes.embedded import Embedded
+from build_engines.runtimes.onnxruntime import OnnxRuntime
+from build_engines.runtimes.tensorrt import TensorRT
+from build_engines.workspace import Workspace
+
+ONNX = "model.onnx"
 
 
 class Runtime(Protocol):
@@ -16,8 +21,12 @@ class Runtime(Protocol):
     def configure(self, config: ModelConfig) -> None:
         """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
 
-    def fill(self, version: Path, onnx: Path) -> None:
-        """Write what the backend loads into an empty version folder."""
+    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
+        """Name the files of a version folder, and which file each is a copy of.
+
+        Raises:
+            BuildError: one is missing or out of date.
+        """
 
 
-RUNTIMES: dict[str, Runtime] = {"embedded": Embedded()}
+RUNTIMES: dict[str, Runtime] = {"embedded": Embedded(), "onnxruntime": OnnxRuntime(), "tensorrt": TensorRT()}

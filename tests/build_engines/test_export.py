@@ -147,7 +147,7 @@ def test_an_entry_is_whole_or_as_it_was(tiny_pool, tiny_workspace, tmp_path, mon
     before = (tmp_path / "small" / "config.pbtxt").read_text()
     bigger = backbone.model_copy(update={"max_batch_size": 4})
     monkeypatch.setattr(
-        "build_engines.runtimes.embedded.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+        "build_engines.triton_repository.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
     )
     with pytest.raises(OSError, match="disk full"):
         write_backbone(tiny_pool, bigger, tiny_workspace, tmp_path, "embedded")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from build_engines.workspace import Workspace
 
 
 class Embedded:
@@ -17,7 +18,6 @@ class Embedded:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         config.parameters["intra_op_threads"].string_value = "1"
 
-    def fill(self, version: Path, onnx: Path) -> None:
-        """Put the Python model beside the ONNX file that it loads."""
-        shutil.copyfile(Path(__file__).with_name("model.py"), version / "model.py")
-        shutil.copyfile(onnx, version / "model.onnx")
+    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
+        """Name the Python model and the ONNX file that it loads."""
+        return {"model.py": Path(__file__).with_name("model.py"), "model.onnx": workspace.onnx(backbone)}

@@ -1,0 +1,63 @@
+"""The command `build-engines doctor`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.markup import escape
+from rich.table import Table
+
+from build_engines.doctor.cascade import look_at_cascade
+from build_engines.doctor.entries import Place, look_at_entry, read_entries
+from build_engines.doctor.finding import Finding
+from build_engines.doctor.log import look_at_log
+from build_engines.errors import PlanError
+from build_engines.plans.device import find_device
+from build_engines.plans.tensorrt import load_tensorrt
+from build_engines.workspace import Workspace
+
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
+
+
+def examine(
+    repository: Path, workspace: Workspace | None, log: Path | None, place: Place, shared_memory_bytes: int
+) -> list[Finding]:
+    """Return how everything stands."""
+    entries, findings = read_entries(repository)
+    if not entries and not findings:
+        findings.append(Finding(str(repository), "holds no backbone", "run build-engines repository"))
+    findings += [look_at_entry(repository / name, config, workspace, place) for name, config in entries.items()]
+    findings += look_at_cascade(repository, entries, shared_memory_bytes)
+    if log:
+        with log.open(encoding="utf-8", errors="replace") as lines:
+            findings += look_at_log(lines)
+    return findings
+
+
+def this_place(tensorrt: str | None) -> Place:
+    """Return what is at hand: the TensorRT that was named or is installed here, and the GPU."""
+    try:
+        tensorrt = tensorrt or str(load_tensorrt().__version__)
+    except PlanError:
+        tensorrt = None
+    try:
+        device = find_device()
+    except PlanError:
+        device = None
+    return Place(tensorrt, device)
+
+
+def shared_memory_bytes() -> int:
+    """Return how much shared memory this machine has."""
+    return shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else 0
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Return everything as one table."""
+    table = Table("", "what", "found", "what to do")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.is_well else "[bold red]✗[/]"
+        table.add_row(mark, escape(finding.subject), escape(finding.found), escape(finding.advice))
+    return table

@@ -1,0 +1,112 @@
+"""Build a plan with TensorRT's Python API: one code path for 10.x and 11.x.
+
+The network is strongly typed: precision is in the graph. No enum is written as a number, for numbers differ between the
+majors.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+from build_engines.errors import PlanError
+from build_engines.plans.record import PlanOptions
+
+MAJORS = (10, 11)
+MODULES = ("tensorrt", "tensorrt_bindings")  # the second is what the bindings' own wheel is called
+
+
+def load_tensorrt() -> Any:  # noqa: ANN401 (a module without stubs)
+    """Return TensorRT's Python module.
+
+    Raises:
+        PlanError: it is missing or of an unknown major.
+    """
+    reasons = []
+    for name in MODULES:
+        try:
+            trt = importlib.import_module(name)
+        except (ImportError, OSError) as error:
+            reasons.append(str(error))
+            continue
+        if int(trt.__version__.split(".")[0]) not in MAJORS:
+            raise PlanError(f"TensorRT {trt.__version__} is not known here; use 10.x or 11.x")
+        return trt
+    raise PlanError(
+        f"TensorRT's Python package cannot be imported ({'; '.join(reasons)}); run make engines, which builds in "
+        "NVIDIA's container, or see the command of --trtexec"
+    )
+
+
+def build(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tuple[bytes, bytes]:  # noqa: ANN401
+    """Build a plan of an ONNX file.
+
+    Args:
+        trt: TensorRT's Python module.
+        onnx: The file.
+        options: What the plan is for.
+        cache: What an earlier build has measured; empty at first.
+
+    Returns:
+        The plan, and the timing cache to keep.
+
+    Raises:
+        PlanError: TensorRT cannot; the message holds its own errors.
+    """
+    logger = _recorder(trt)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(str(onnx)):
+        errors = [str(parser.get_error(place)) for place in range(parser.num_errors)]
+        raise PlanError(f"TensorRT {trt.__version__} cannot parse {onnx}: {'; '.join(errors)}")
+    config = _config(trt, builder, network, options)
+    timings = config.create_timing_cache(cache)
+    config.set_timing_cache(timings, False)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise PlanError(
+            f"TensorRT {trt.__version__} built no plan of {onnx}: {'; '.join(logger.errors) or 'it does not say why'}; "
+            "if memory is short, lower max_batch_size in the pool file or --workspace-mib"
+        )
+    return bytes(plan), bytes(config.get_timing_cache().serialize())
+
+
+def _config(trt: Any, builder: Any, network: Any, options: PlanOptions) -> Any:  # noqa: ANN401
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.hardware_compatibility != "none":
+        config.hardware_compatibility_level = _level(trt, options.hardware_compatibility)
+    image = network.get_input(0)
+    profile = builder.create_optimization_profile()
+    profile.set_shape(image.name, *(trt.Dims([batch, *image.shape[1:]]) for batch in options.batch))
+    config.add_optimization_profile(profile)
+    return config
+
+
+def _level(trt: Any, name: str) -> Any:  # noqa: ANN401
+    level = getattr(trt.HardwareCompatibilityLevel, name.upper(), None)
+    if level is None:
+        raise PlanError(f"TensorRT {trt.__version__} has no hardware compatibility {name}; leave it out")
+    return level
+
+
+def _recorder(trt: Any) -> Any:  # noqa: ANN401
+    """Return a logger of TensorRT that keeps errors."""
+
+    class Recorder(trt.ILogger):  # type: ignore[misc]
+        """Keep errors."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
+            """Keep what is an error."""
+            if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
+                self.errors.append(message)
+
+    return Recorder()

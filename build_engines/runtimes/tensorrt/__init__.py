@@ -1,0 +1,47 @@
+"""TensorRT plans: what NVIDIA's container runs, on the kind of GPU that they were built on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy
+
+from build_engines.plans.record import PlanRecord
+from build_engines.runtimes.warmup import add_warmup
+from build_engines.workspace import Workspace
+
+
+class TensorRT:
+    """Serve a backbone's plan, one instance on every GPU."""
+
+    def configure(self, config: ModelConfig) -> None:
+        """Choose the backend, GPUs, and CUDA graphs of a ladder of batch sizes; other sizes run without a graph."""
+        config.backend = "tensorrt"
+        config.platform = "tensorrt_plan"
+        config.default_model_filename = "model.plan"
+        config.instance_group.add(kind=ModelInstanceGroup.KIND_GPU, count=1)
+        cuda = config.optimization.cuda
+        cuda.graphs = True
+        cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
+        add_warmup(config)
+
+    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
+        """Name the plan and its side file.
+
+        Raises:
+            PlanError: there is no plan of the ONNX file at hand.
+        """
+        PlanRecord.required(workspace, backbone)
+        return {"model.plan": workspace.plan(backbone), "plan.json": workspace.plan_record(backbone)}
+
+
+def ladder(largest: int) -> list[int]:
+    """Return 1, 2, 4, … and the largest batch size."""
+    return sorted({1 << power for power in range(largest.bit_length())} | {largest})
+
+
+def _graph(config: ModelConfig, batch_size: int) -> ModelOptimizationPolicy.Cuda.GraphSpec:
+    graph = ModelOptimizationPolicy.Cuda.GraphSpec(batch_size=batch_size)
+    for taken in config.input:
+        graph.input[taken.name].dim.extend(taken.dims)
+    return graph

@@ -1,0 +1,15 @@
+"""Images that Triton sends through a model before it calls the model ready."""
+
+from __future__ import annotations
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
+
+
+def add_warmup(config: ModelConfig) -> None:
+    """Let one image and a full batch, all black, go first: what is made ready at first use is ready then."""
+    for batch_size in sorted({1, config.max_batch_size}):
+        warmup = ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size)
+        for taken in config.input:
+            given = ModelWarmup.Input(data_type=taken.data_type, dims=taken.dims, zero_data=True)
+            warmup.inputs[taken.name].CopyFrom(given)
+        config.model_warmup.append(warmup)

@@ -1,0 +1,205 @@
+"""One healthy repository, and one for each thing that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from helpers import CANVAS, LABELS, backbone_entry, write_pool
+from typer.testing import CliRunner
+
+from build_engines.cli import app
+from build_engines.doctor import command
+from build_engines.doctor.command import examine
+from build_engines.doctor.entries import Place
+from build_engines.doctor.log import look_at_log
+from build_engines.files import sha256
+from build_engines.plans.record import Device, PlanOptions, PlanRecord
+from build_engines.pool import load_pool
+from build_engines.record import ExportRecord, GraphCheck, PreprocessingCheck, made_of
+from build_engines.triton_repository import write_backbone
+from build_engines.workspace import Workspace
+from cascade_spec import Cascade, Stage
+
+L4 = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
+H100 = Device(gpu="NVIDIA H100", compute_capability="9.0", driver="580.95")
+HERE = Place("10.13.3.9", L4)
+PLENTY = 10**9
+
+
+@pytest.fixture
+def pool(tmp_path):
+    return load_pool(write_pool(tmp_path, backbone_entry("a"), backbone_entry("b")))
+
+
+@pytest.fixture
+def workspace(pool, tmp_path):
+    """Exported and built, as far as files go."""
+    workspace = Workspace.of(pool, tmp_path)
+    for backbone in pool.backbones:
+        onnx, plan = workspace.onnx(backbone.name), workspace.plan(backbone.name)
+        for file in (onnx, plan):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(backbone.name.encode())
+        record = ExportRecord(
+            made_of=made_of(pool, backbone),
+            onnx_sha256=sha256(onnx),
+            gmacs=1,
+            graph=GraphCheck(largest_probability_difference=0, class_agreement=1),
+            preprocessing=PreprocessingCheck(
+                images=1, largest_pixel_difference=0, mean_pixel_difference=0, class_agreement=1
+            ),
+        )
+        workspace.export_record(backbone.name).write_text(record.model_dump_json())
+        write_plan_record(workspace.plan_record(backbone.name), onnx_sha256=sha256(onnx))
+    return workspace
+
+
+def write_plan_record(path, **options):
+    onnx_sha256 = options.pop("onnx_sha256")
+    record = PlanRecord(
+        onnx_sha256=onnx_sha256,
+        tensorrt="10.13.3.9",
+        device=L4,
+        options=PlanOptions(batch=(1, 8, 8), **options),
+        seconds=1,
+        size_bytes=1,
+    )
+    path.write_text(record.model_dump_json())
+
+
+@pytest.fixture
+def repository(pool, workspace, tmp_path):
+    folder = tmp_path / "model_repository"
+    for backbone, runtime in zip(pool.backbones, ("tensorrt", "onnxruntime"), strict=True):
+        write_backbone(pool, backbone, workspace, folder, runtime)
+    write_cascade(folder)
+    return folder
+
+
+def write_cascade(folder, canvas=CANVAS, first="a"):
+    stages = (Stage(first, threshold=0.5, max_batch_size=8), Stage("b", max_batch_size=8))
+    (folder / "cascade").mkdir(exist_ok=True)
+    (folder / "cascade/cascade.json").write_text(Cascade("tiny", canvas, LABELS, stages).to_json())
+
+
+def complaints(repository, workspace=None, place=HERE, shared_memory=PLENTY):
+    findings = examine(repository, workspace, None, place, shared_memory)
+    return {finding.subject: finding.found for finding in findings if not finding.is_well}
+
+
+def test_a_healthy_repository(repository, workspace):
+    assert complaints(repository, workspace) == {}
+    assert complaints(repository, None, Place(None, None)) == {}
+
+
+def test_other_tensorrt(repository):
+    found = complaints(repository, place=Place("11.4.0.106", L4))
+    assert found == {"entry a": "its plan is of TensorRT 10.13.3.9, here is 11.4.0.106"}
+
+
+def test_other_gpu(repository):
+    found = complaints(repository, place=Place("10.13.3.9", H100))
+    assert found == {"entry a": "its plan is for NVIDIA L4 (8.9), here is NVIDIA H100 (9.0)"}
+
+
+@pytest.mark.parametrize(
+    ("options", "place", "fits"),
+    [
+        ({"version_compatible": True}, Place("10.14.1", L4), True),
+        ({"version_compatible": True}, Place("10.9.0", L4), False),
+        ({"version_compatible": True}, Place("11.4.0", L4), False),
+        ({"hardware_compatibility": "ampere_plus"}, Place("10.13.3.9", H100), True),
+        ({"hardware_compatibility": "same_compute_capability"}, Place("10.13.3.9", H100), False),
+    ],
+)
+def test_compatible_plans(repository, workspace, options, place, fits):
+    write_plan_record(repository / "a/1/plan.json", onnx_sha256=sha256(workspace.onnx("a")), **options)
+    assert (complaints(repository, place=place) == {}) is fits
+
+
+def test_a_plan_older_than_its_onnx_file(repository, workspace):
+    workspace.onnx("a").write_bytes(b"newer")
+    workspace.onnx("b").write_bytes(b"newer")
+    found = complaints(repository, workspace)
+    assert found["entry a"] == "its plan is older than its ONNX file"
+    assert found["entry b"].startswith("is of another export than")
+
+
+def test_a_stage_without_an_entry(repository):
+    write_cascade(repository, first="c")
+    assert complaints(repository) == {"stage c": "has no entry in the repository"}
+
+
+def test_another_canvas(repository):
+    write_cascade(repository, canvas=64)
+    assert set(complaints(repository)) == {"stage a", "stage b"}
+    assert complaints(repository)["stage a"] == "takes [32, 32, 3], the cascade's canvas is 64"
+
+
+def test_too_little_shared_memory(repository):
+    needed = 2 * 256 * CANVAS * CANVAS * 3
+    assert complaints(repository, shared_memory=needed) == {}
+    assert set(complaints(repository, shared_memory=needed - 1)) == {"shared memory"}
+
+
+def test_files_that_are_missing_or_damaged(repository):
+    (repository / "a/1/model.plan").write_bytes(b"half")
+    (repository / "b/1/model.onnx").unlink()
+    (repository / "cascade/cascade.json").write_text(json.dumps({"name": "x"}))
+    found = complaints(repository)
+    assert found["entry a"] == "its plan has 4 bytes, not 1"
+    assert found["entry b"] == "has no model.onnx"
+    assert "cascade.json" in found
+    (repository / "a/1/plan.json").unlink()
+    assert "has no readable plan.json" in complaints(repository)["entry a"]
+    (repository / "a/config.pbtxt").write_text("what: ever")
+    assert "cannot be read" in complaints(repository)["entry a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (
+            "E [TRT] Serialization assertion stdVersionRead == kSERIALIZATION_VERSION failed. Version tag does not "
+            "match. Note: Current Version: 236, Serialized Engine Version: 239",
+            "other TensorRT",
+        ),
+        (
+            "The engine plan file is not compatible with this version of TensorRT, expecting library version 10.13.3 "
+            "got 10.9.0, please rebuild",
+            "other TensorRT",
+        ),
+        (
+            "The engine plan file is generated on an incompatible device, expecting compute 7.5 got compute 8.6, "
+            "please rebuild",
+            "other GPU",
+        ),
+        ("Cannot deserialize engine with lean runtime", "version-compatible plan"),
+        ("CUDA initialization failure with error: 35", "no GPU"),
+        ("Internal: unable to load plan file to auto complete config: /r/a/1/model.plan", "plan not loaded"),
+        ("Internal: unable to create TensorRT engine: why", "plan not loaded"),
+    ],
+)
+def test_known_lines_of_a_log(line, what):
+    (finding,) = look_at_log(["I0101 starting\n", line + "\n", line + "\n"])
+    assert finding.subject == f"log: {what}"
+    assert finding.advice
+
+
+def test_a_quiet_log():
+    assert [finding.is_well for finding in look_at_log(["I0101 started", "W0101 no GPU metrics"])] == [True]
+
+
+def test_the_command(repository, pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "shared_memory_bytes", lambda: PLENTY)
+    arguments = ["doctor", "--repository", str(repository), "--tensorrt", "10.13.3.9"]
+    pool_options = ["--pool", str(pool.folder / "pool.yaml"), "--build", str(tmp_path)]
+    done = CliRunner().invoke(app, [*arguments, *pool_options])
+    assert done.exit_code == 0, done.output
+    log = tmp_path / "triton.log"
+    log.write_text("incompatible device, expecting compute 7.5 got compute 8.6, please rebuild\n")
+    done = CliRunner().invoke(app, [*arguments, "--log", str(log)])
+    assert done.exit_code == 1
+    assert "other GPU" in done.output
+    assert CliRunner().invoke(app, ["doctor", "--repository", str(tmp_path / "none")]).exit_code == 1

@@ -1,0 +1,67 @@
+"""The plan builder against TensorRT's real Python bindings: a name that they do not have fails.
+
+`make bindings` fetches them and stands in for TensorRT's library, which cannot be had without its gigabytes. Nothing is
+built: what is checked are names and enums.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__)
+FOLDER = HERE.parents[2] / "build/tensorrt_bindings"
+VERSIONS = ("10.13.3.9", "11.4.0.106")
+USE = """
+import sys
+from pathlib import Path
+from autospecced import autospecced
+from build_engines.plans import tensorrt
+from build_engines.plans.record import PlanOptions
+import tensorrt_bindings
+trt = autospecced(tensorrt_bindings)
+assert tensorrt.load_tensorrt().__version__ == sys.argv[1]
+for level in ("none", "ampere_plus", "same_compute_capability"):
+    options = PlanOptions(batch=(1, 8, 32), version_compatible=True, hardware_compatibility=level)
+    assert tensorrt.build(trt, Path("m.onnx"), options, b"") == (b"plan", b"timings")
+print(int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+"""
+
+
+def run(version, code=USE):
+    folder = FOLDER / version
+    if not folder.is_dir():
+        pytest.skip(f"no TensorRT bindings {version} here; make bindings fetches them where it can")
+    support = HERE.parents[1] / "support"
+    paths = [str(folder), str(support), str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": ":".join(paths), "LD_LIBRARY_PATH": str(folder / "stub")}
+    return subprocess.run(
+        [sys.executable, "-c", code, version], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(("version", "strongly_typed"), list(zip(VERSIONS, ("1", "0"), strict=True)))
+def test_every_name_that_the_builder_uses_is_there(version, strongly_typed):
+    done = run(version)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == strongly_typed  # the number differs between the majors
+
+
+@pytest.mark.parametrize(("version", "is_there"), list(zip(VERSIONS, (True, False), strict=True)))
+def test_a_removed_name_is_caught(version, is_there):
+    """Precision by flag, as TensorRT 10 and earlier had it."""
+    spoilt = """
+import inspect
+from build_engines.plans import tensorrt
+source = inspect.getsource(tensorrt)
+old = "config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)"
+assert old in source
+exec(compile(source.replace(old, "config.set_flag(trt.BuilderFlag.FP16)"), "spoilt", "exec"), tensorrt.__dict__)
+"""
+    done = run(version, spoilt + USE)
+    assert (done.returncode == 0) is is_there, done.stderr
+    assert is_there or "has no attribute 'FP16'" in done.stderr
