@@ -1,0 +1,104 @@
+"""`build-engines check` and `profile`: what they find, and what they print."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from helpers import CANVAS, backbone_entry, save_random_weights, write_pool
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from build_engines.checkup import check_up
+from build_engines.cli import app
+from build_engines.inspection import leftovers, load_graph, unlisted_operators
+from build_engines.pool import load_pool
+from build_engines.workspace import Workspace
+
+
+def graph_of(*nodes, initializers=()):
+    image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", CANVAS, CANVAS, 3])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    body = (helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT), *nodes)
+    graph = helper.make_graph(body, "g", [image], [output], initializers)
+    return onnx.shape_inference.infer_shapes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)]))
+
+
+INDEX = helper.make_tensor("index", TensorProto.INT64, [1], [0])
+TABLE = helper.make_tensor("table", TensorProto.FLOAT, [2], [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "found"),
+    [
+        ([helper.make_node("Relu", ["x"], ["y"])], []),
+        ([helper.make_node("Gather", ["x", "index"], ["y"])], ["Gather on the batch"]),
+        ([helper.make_node("Gather", ["x", "index"], ["y"], axis=1)], []),
+        ([helper.make_node("Gather", ["table", "index"], ["y"])], []),
+        ([helper.make_node("Range", ["index", "index", "index"], ["r"])], ["Range"]),
+        ([helper.make_node("aten_as_strided", ["x"], ["y"], domain="pkg")], ["as_strided"]),
+        ([helper.make_node("Transpose", ["image"], ["t"])], ["Transpose of UINT8"]),
+        ([helper.make_node("Relu", ["x"], ["y"], doc_string="/home/me/venv/torch/nn.py")], ["a local path"]),
+    ],
+)
+def test_traces_of_the_export_are_found(nodes, found):
+    assert leftovers(graph_of(*nodes, initializers=[INDEX, TABLE])) == found
+
+
+def test_operators_outside_the_list_are_found():
+    model = graph_of(helper.make_node("Hardmax", ["x"], ["h"]), helper.make_node("Det", ["h"], ["y"]))
+    assert unlisted_operators(model) == ["Det"]
+    model.graph.node[-1].domain = "com.microsoft"
+    assert unlisted_operators(model) == ["com.microsoft.Det"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "precision"),
+    [
+        ({}, "fp32"),
+        ({}, "fp16"),
+        ({"architecture": "resnet10t", "arguments": {}, "input_size": 32}, "fp32"),
+        ({"architecture": "mobilenetv2_035", "arguments": {}, "input_size": 32}, "fp32"),
+        ({"architecture": "tf_efficientnet_b0", "arguments": {}, "input_size": 32}, "fp32"),
+    ],
+)
+def test_each_family_exports_clean(tmp_path, changes, precision):
+    pool = load_pool(write_pool(tmp_path, backbone_entry("a", **changes)))
+    pool = pool.variant(random_weights=True, precision=precision)
+    workspace = Workspace.of(pool, tmp_path)
+    seen = check_up(pool, pool.backbones[0], workspace)
+    assert (seen.problem, seen.unlisted, seen.leftovers) == (None, (), ())
+    assert 0 < seen.difference < (1e-4 if precision == "fp32" else 1e-2)
+    assert seen.peak_bytes > 10**8
+    assert seen.size_bytes == workspace.onnx("a").stat().st_size
+    assert not {"Range", "Gather", "BatchNormalization"} & {
+        n.op_type for n in load_graph(workspace.onnx("a")).graph.node
+    }
+
+
+def test_the_command_checks_pools_and_fails_where_one_backbone_does(tmp_path):
+    path = write_pool(tmp_path, backbone_entry("good"), backbone_entry("missing"))
+    pool = load_pool(write_pool(tmp_path, backbone_entry("good")))
+    save_random_weights(pool)
+    write_pool(tmp_path, backbone_entry("good"), backbone_entry("missing"))
+    done = CliRunner().invoke(app, ["check", str(path), "--build", str(tmp_path / "build")], env={"COLUMNS": "300"})
+    assert done.exit_code == 1
+    rows = {row.split("│")[1].strip(): row for row in done.output.splitlines() if row.startswith("│")}
+    assert "yes" in rows["good"]
+    assert "no weights at" in rows["missing"]
+
+
+def test_random_weights_are_kept_apart(tmp_path):
+    path = write_pool(tmp_path, backbone_entry("a"))
+    build = tmp_path / "build"
+    for expected in ("yes", "reused"):
+        done = CliRunner().invoke(app, ["check", str(path), "--random-weights", "--build", str(build)])
+        assert done.exit_code == 0
+        assert expected in done.output
+    assert [entry.name for entry in build.iterdir()] == ["tiny-random"]
+
+
+def test_profile_needs_no_weights(tmp_path):
+    path = write_pool(tmp_path, backbone_entry("a"))
+    done = CliRunner().invoke(app, ["profile", str(path)])
+    assert done.exit_code == 0
+    assert "a.safetensors" in done.output
