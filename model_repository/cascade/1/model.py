@@ -54,7 +54,7 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Take requests in; each gets its answer through its response sender, from another thread."""
         for request in requests:
-            self._pipeline.take(request)
+            self._pipeline.take(request, is_alone=len(requests) == 1)
 
     def finalize(self) -> None:
         """Answer what is still inside."""
