@@ -61,11 +61,17 @@ def backbone_config(pool: Pool, backbone: Backbone, runtime: Runtime) -> ModelCo
 
 
 def put_cascade(repository: Path) -> None:
-    """Copy the BLS model of the cascade into another repository than the project's own; its cascade.json stays."""
+    """Copy the BLS model of the cascade into another repository than the project's own; its cascade.json stays.
+
+    Either way it is newer than the backbones then: Triton loads again what has changed, and in process the cascade
+    holds their networks.
+    """
     target = repository / CASCADE
-    if target.resolve() == (HOME / CASCADE).resolve():
-        return
     kept = target / "cascade.json"
+    if target.resolve() == (HOME / CASCADE).resolve():
+        if kept.is_file():
+            kept.touch()
+        return
     text = kept.read_bytes() if kept.is_file() else None
 
     def write(folder: Path) -> None:

@@ -12,7 +12,12 @@ from build_engines.files import fingerprint
 DECODE, ENCODED = "decode", "cascade_encoded"
 MAX_PIXELS = 40_000_000
 MAX_BATCH_SIZE = 1024  # the cascade's own limit is the one that counts
-CODE = (Path(__file__).with_name("model.py"), Path(__file__).parents[1] / "canvas.py")
+ROOT = Path(__file__).parents[2]
+CODE = (
+    Path(__file__).with_name("model.py"),
+    ROOT / "build_engines" / "canvas.py",
+    ROOT / "model_repository" / "cascade" / "1" / "cores.py",
+)
 OUTPUTS = {
     "class_id": ("TYPE_INT32", 1),
     "confidence": ("TYPE_FP32", 1),
@@ -60,6 +65,6 @@ def ensemble_config() -> ModelConfig:
 
 
 def fill(version: Path) -> None:
-    """Put the code of `decode` into its version folder, the client's own canvas among it."""
+    """Put the code of `decode` into its version folder, what it shares with client and cascade among it."""
     for path in CODE:
         shutil.copyfile(path, version / path.name)

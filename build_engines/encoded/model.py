@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 from canvas import Canvas, UnusableImage, to_canvas
 from PIL import Image
+
+from cores import usable_cores
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 
@@ -26,7 +27,7 @@ class TritonPythonModel:
         # Pillow warns of an image above its limit, and refuses one above twice its limit.
         Image.MAX_IMAGE_PIXELS = int(config["parameters"]["max_pixels"]["string_value"]) // 2
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        self._threads = ThreadPoolExecutor(len(os.sched_getaffinity(0)))
+        self._threads = ThreadPoolExecutor(usable_cores())
 
     def execute(self, requests: list[Any]) -> list[None]:
         """Decode all images of a batch of requests side by side: BYTES [n, 1] each to UINT8 [n, S, S, 3]."""

@@ -90,7 +90,8 @@ def test_every_image_goes_through_every_stage_once_within_the_limits(size):
     crew, seen = crew_of(size)
     crew.start()
     clients = [
-        threading.Thread(target=lambda n=n: [crew.put([Visit(0, i)]) for i in range(n, IMAGES, 4)]) for n in range(4)
+        threading.Thread(target=lambda n=n: [crew.put([Visit(0, i)], may_call=n % 2) for i in range(n, IMAGES, 4)])
+        for n in range(4)
     ]
     for client in clients:
         client.start()
@@ -146,4 +147,25 @@ def test_a_thread_that_waits_holds_no_request():
     del image
     eventually(lambda: seen.order, [(STAGES - 1, 7)])
     eventually(lambda: (gc.collect(), gone())[1], None)
+    crew.close()
+
+
+@pytest.mark.parametrize(
+    ("size", "may_call", "is_busy", "calls"),
+    [
+        (CrewSize.in_process(2, None), True, False, True),
+        (CrewSize.in_process(2, None), True, True, False),
+        (CrewSize.in_process(2, None), False, False, False),
+        (CrewSize.by_bls(STAGES, None), True, False, False),  # a stage elsewhere may take long to answer
+    ],
+)
+def test_who_brings_a_lone_image_calls_its_stage_if_nothing_is_under_way(size, may_call, is_busy, calls):
+    crew, seen = crew_of(size, seconds=(0.05, 0.2, 0))
+    crew.start()
+    if is_busy:
+        crew.put([Visit(1, 100)])
+        eventually(lambda: seen.now[1], 1)
+    crew.put([Visit(0, 0)], may_call=may_call)
+    assert ((0, 0) in seen.order) == calls
+    eventually(lambda: (2, 0) in seen.order, True)
     crew.close()

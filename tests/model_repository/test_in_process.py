@@ -11,6 +11,7 @@ import pytest
 from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, is_empty, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
+from build_engines import triton_repository
 from embedded_server import EmbeddedServer, ServerError
 
 EVERYTHING = (*FIELDS, "probabilities", "stage_confidence")
@@ -127,3 +128,26 @@ def test_a_file_that_would_fail_every_request_is_refused_and_the_cascade_before_
             server.load("cascade")
         assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(0, 16))
         is_empty(server)
+
+
+def test_the_stages_are_found_through_links(repository_copy, tiny_cascade, images, tmp_path):
+    """A folder that is linked into the repository, or files as Kubernetes mounts them."""
+    serve_as(repository_copy, tiny_cascade, reach="in_process")
+    elsewhere = tmp_path / "elsewhere" / "deep"
+    elsewhere.mkdir(parents=True)
+    (repository_copy / "cascade").rename(elsewhere / "cascade")
+    (repository_copy / "cascade").symlink_to(elsewhere / "cascade")
+    with EmbeddedServer(repository_copy, models=None) as server:
+        assert len(ask(server, "cascade", images[:4], FIELDS)["class_id"]) == 4
+
+
+def test_new_exports_are_taken_up_with_the_cascade(repository_copy, tiny_cascade, images, predictions, monkeypatch):
+    monkeypatch.setattr(triton_repository, "HOME", repository_copy)
+    serve_as(repository_copy, tiny_cascade, reach="in_process")
+    first, last = (repository_copy / tiny_cascade.stages[place].model / "1" / "model.onnx" for place in (0, -1))
+    with EmbeddedServer(repository_copy) as server:
+        shutil.copy(last, first)
+        triton_repository.put_cascade(repository_copy)
+        server.load("cascade")
+        served = ask(server, "cascade", images[:16], ["probabilities"], max_stage=1)["probabilities"]
+    np.testing.assert_allclose(served, predictions[-1][:16], atol=1e-3)  # what is kept of a stage is FP16

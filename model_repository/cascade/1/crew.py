@@ -23,6 +23,7 @@ class CrewSize:
             over what it got: a GPU is not to wait for Python.
         kept_calls: Of all calls, those that only the first stage may have.
         parts: Into how many calls the images that wait for a stage are divided.
+        bringer_calls: Whether who brings images while nothing is under way makes their call: no thread is to be woken.
     """
 
     calls: int
@@ -30,6 +31,7 @@ class CrewSize:
     threads: int
     kept_calls: int
     parts: int
+    bringer_calls: bool = False
 
     @classmethod
     def by_bls(cls, stages: int, calls_of_one: int | None) -> CrewSize:
@@ -46,7 +48,7 @@ class CrewSize:
         """
         enough = cores + 1
         each, parts = calls_of_one or enough, min(cores, calls_of_one or cores)
-        return cls(calls=enough, calls_of_one=each, threads=enough, kept_calls=1, parts=parts)
+        return cls(enough, each, threads=enough, kept_calls=1, parts=parts, bringer_calls=True)
 
 
 class Crew:
@@ -61,6 +63,7 @@ class Crew:
         self._stations = stations
         self._kept_calls = size.kept_calls
         self._free_calls = size.calls
+        self._bringer_calls = size.bringer_calls
         self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size.threads)]
         self._changed = threading.Condition()
         self._busy = 0
@@ -71,12 +74,16 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    def put(self, visits: Sequence[Visit]) -> None:
-        """Let images wait, each visit's at its stage."""
+    def put(self, visits: Sequence[Visit], *, may_call: bool = False) -> None:
+        """Let images wait, each visit's at its stage; who may, calls it for them if nothing else is under way."""
         with self._changed:
+            may_call = may_call and self._bringer_calls and not self._busy and self._next() is None
             for visit in visits:
                 self._stations[visit.stage].put(visit)
+            turn = self._begin() if may_call else None
             self._wake()
+        if turn is not None:
+            self._make(*turn)
 
     def close(self) -> None:
         """Return when everything that waits has been answered."""
@@ -95,24 +102,31 @@ class Crew:
         turn = self._take()
         if turn is None:
             return False
-        station, pieces = turn
+        self._make(*turn)
+        return True
+
+    def _make(self, station: Station, pieces: list[Piece]) -> None:
         station.call(pieces)
         self._end_call(station)
         station.hand_over(pieces)
         self._end_turn()
-        return True
 
     def _take(self) -> tuple[Station, list[Piece]] | None:
         with self._changed:
-            while (station := self._next()) is None:
+            while (turn := self._begin()) is None:
                 if not self._is_open and not self._busy:  # who is busy may still send images on
                     return None
                 self._changed.wait()
-            self._busy += 1
-            self._free_calls -= 1
-            pieces = station.take()
             self._wake()
-            return station, pieces
+            return turn
+
+    def _begin(self) -> tuple[Station, list[Piece]] | None:
+        station = self._next()
+        if station is None:
+            return None
+        self._busy += 1
+        self._free_calls -= 1
+        return station, station.take()
 
     def _end_call(self, station: Station) -> None:
         with self._changed:

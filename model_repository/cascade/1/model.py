@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from cascade_spec import read_cascade
+from cascade_spec import Cascade, read_cascade
+from cores import usable_cores
 from crew import CrewSize
 from job import INPUT, outputs
 from metrics import Metrics
@@ -16,7 +16,6 @@ from pipeline import Pipeline
 from ways import runs_in_process, way_by_triton, way_in_process
 
 CASCADE_FILE = Path(__file__).parents[1] / "cascade.json"
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 class TritonPythonModel:
@@ -39,10 +38,11 @@ class TritonPythonModel:
         cascade = read_cascade(CASCADE_FILE)
         self._metrics = Metrics(arguments["model_name"], arguments["model_version"])
         self._metrics.start([stage.model for stage in cascade.stages])
-        in_process, calls = runs_in_process(cascade, REPOSITORY), cascade.serving.workers_per_stage
+        repository, calls = _repository(cascade), cascade.serving.workers_per_stage
+        in_process = runs_in_process(cascade, repository)
         if in_process:
-            ways = [way_in_process(stage, REPOSITORY) for stage in cascade.stages]
-            size = CrewSize.in_process(len(os.sched_getaffinity(0)), calls)
+            ways = [way_in_process(stage, repository) for stage in cascade.stages]
+            size = CrewSize.in_process(usable_cores(), calls)
         else:
             ways = [way_by_triton(stage) for stage in cascade.stages]
             size = CrewSize.by_bls(len(cascade.stages), calls)
@@ -54,9 +54,15 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> None:
         """Take requests in; each gets its answer through its response sender, from another thread."""
         for request in requests:
-            self._pipeline.take(request)
+            self._pipeline.take(request, is_alone=len(requests) == 1)
 
     def finalize(self) -> None:
         """Answer what is still inside."""
         self._pipeline.close()
         self._metrics.close()
+
+
+def _repository(cascade: Cascade) -> Path:
+    """Return the model repository: where this entry stands, or where it is linked from if the stages are there."""
+    here, there = (path.parents[2] for path in (Path(__file__), Path(__file__).resolve()))
+    return here if (here / cascade.stages[0].model).is_dir() else there

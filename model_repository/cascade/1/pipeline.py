@@ -47,8 +47,8 @@ class Pipeline:
         """Return when every request has been answered."""
         self._crew.close()
 
-    def take(self, request: Any) -> None:  # noqa: ANN401 (Triton's request has no stub)
-        """Take a request in, or refuse it; its answer comes later."""
+    def take(self, request: Any, *, is_alone: bool = False) -> None:  # noqa: ANN401 (Triton's request has no stub)
+        """Take a request in, or refuse it; its answer comes later, or at once if it is alone and of one image."""
         try:
             job = Job(request, self._cascade, self._labels)
         except Exception as error:  # raising would fail every request of the batch
@@ -61,7 +61,7 @@ class Pipeline:
             return
         self._metrics.add("images", len(job.images))
         self._metrics.add("images_in_flight", len(job.images))
-        self._go_on(Course(job, self._cascade))
+        self._crew.put(Course(job, self._cascade).next_wave(), may_call=is_alone and len(job.images) == 1)
 
     def _refuse_at_the_door(self, request: Any, refusal: Refusal) -> None:  # noqa: ANN401
         images = len(pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy())
