@@ -69,7 +69,8 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
     records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
     missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
     if missing:
-        from build_engines.export import check_images, check_pool, export  # noqa: PLC0415 (torch takes seconds)
+        from build_engines.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
+        from build_engines.samples import check_images  # noqa: PLC0415
 
         check_pool(loaded)
         canvases = check_images(loaded, images)
@@ -145,6 +146,7 @@ def plan(
     workspace_mib: WorkspaceMib = 4096,
     version_compatible: VersionCompatible = False,
     hardware_compatibility: Hardware = "none",
+    images: Images = None,
     trtexec: Trtexec = False,
 ) -> None:
     """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
@@ -155,7 +157,7 @@ def plan(
         for command in commands(loaded, workspace, work):
             typer.echo(command)
         return
-    make_plans(workspace, work, console)
+    make_plans(loaded, workspace, work, images, console)
 
 
 @app.command()

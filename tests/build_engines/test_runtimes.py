@@ -26,6 +26,7 @@ def put_plan(workspace, backbone, content=b"plan", **changes):
     workspace.plan(backbone).write_bytes(content)
     record = PlanRecord(
         onnx_sha256=sha256(workspace.onnx(backbone)),
+        plan_sha256=sha256(workspace.plan(backbone)),
         tensorrt="10.13.3.9",
         device=DEVICE,
         options=PlanOptions(batch=(1, 8, 8)),
@@ -95,7 +96,7 @@ def test_a_plan_that_is_missing_damaged_or_old_is_refused(tiny_pool, workspace, 
 
     with pytest.raises(PlanError, match=r"no whole .*small.plan; run build-engines plan"):
         write()
-    put_plan(workspace, "small", size_bytes=5)
+    put_plan(workspace, "small", plan_sha256="of another")
     with pytest.raises(PlanError, match="no whole"):
         write()
     put_plan(workspace, "small", onnx_sha256="of another")
