@@ -72,7 +72,7 @@ def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None
     onnx = workspace.onnx(folder.name) if workspace else None
     newest = sha256(onnx) if onnx and onnx.is_file() else source
     if runtime == "tensorrt":
-        return _look_at_plan(subject, folder / VERSION / SIDE_FILE, newest, place)
+        return _look_at_plan(subject, folder / VERSION / SIDE_FILE, newest, config.max_batch_size, place)
     if source != newest:
         return Finding(subject, f"is of another export than {onnx}", REWRITE)
     return Finding(subject, f"{runtime}, whole")
@@ -95,12 +95,19 @@ def _damage(version: Path, config: ModelConfig) -> str:
     return ""
 
 
-def _look_at_plan(subject: str, side_file: Path, newest: str, place: Place) -> Finding:
+def _look_at_plan(subject: str, side_file: Path, newest: str, max_batch_size: int, place: Place) -> Finding:
     record = PlanRecord.read(side_file)
     if record is None:
         return Finding(subject, f"its plan has no readable {SIDE_FILE}: nobody knows what it was built with", REBUILD)
     if newest and record.onnx_sha256 != newest:
         return Finding(subject, "its plan is older than its ONNX file", REBUILD)
+    if record.options.batch[-1] < max_batch_size:
+        found = f"its plan takes batches of {record.options.batch[-1]}, config.pbtxt says {max_batch_size}"
+        return Finding(subject, found, REBUILD)
+    return _look_at_fit(subject, record, place)
+
+
+def _look_at_fit(subject: str, record: PlanRecord, place: Place) -> Finding:
     if place.tensorrt and not _loads_in(record, place.tensorrt):
         found = f"its plan is of TensorRT {record.tensorrt}, here is {place.tensorrt}"
         return Finding(subject, found, f"{REBUILD}; or serve it in the image that built it")
@@ -115,10 +122,10 @@ def _look_at_plan(subject: str, side_file: Path, newest: str, place: Place) -> F
 
 
 def _loads_in(record: PlanRecord, tensorrt: str) -> bool:
-    if not record.options.version_compatible:
-        return record.tensorrt == tensorrt
     built, here = _numbers(record.tensorrt), _numbers(tensorrt)
-    return built[0] == here[0] and built <= here
+    if not record.options.version_compatible:
+        return built == here
+    return built[:1] == here[:1] and built <= here
 
 
 def _loads_on(record: PlanRecord, device: Device) -> bool:

@@ -166,6 +166,11 @@ def test_a_plan_that_nobody_knows(repository):
     assert complaints(repository)["entry a"].startswith("its plan has no readable plan.json")
 
 
+def test_a_plan_of_smaller_batches(repository):
+    edit_entry(repository, "a", lambda config: setattr(config, "max_batch_size", 16))
+    assert complaints(repository) == {"entry a": "its plan takes batches of 8, config.pbtxt says 16"}
+
+
 def test_an_unknown_runtime(repository):
     edit_entry(repository, "b", lambda config: setattr(config, "backend", "openvino"))
     assert complaints(repository) == {"entry b": "is of the runtime openvino, none of onnxruntime, python, tensorrt"}
