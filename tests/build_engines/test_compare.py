@@ -98,12 +98,13 @@ def test_polygraphy_is_used_as_it_is(onnx, monkeypatch):
     polygraphy = pytest.importorskip("polygraphy.backend.trt")
     images, batches = random_canvases(5), []
 
-    def infer(feed):
-        batches.append(len(feed["image"]))
-        return {"probabilities": onnx_probabilities(onnx, feed["image"])}
+    def infer(feed_dict):
+        batches.append(len(feed_dict["image"]))
+        return {"probabilities": onnx_probabilities(onnx, feed_dict["image"])}
 
     engine, runner = (create_autospec(getattr(polygraphy, name)) for name in ("EngineFromBytes", "TrtRunner"))
-    runner.return_value.__enter__.return_value.infer.side_effect = infer
+    runner.return_value.__enter__.return_value = runner.return_value
+    runner.return_value.infer.side_effect = infer
     monkeypatch.setattr(polygraphy, "EngineFromBytes", engine)
     monkeypatch.setattr(polygraphy, "TrtRunner", runner)
     check = Comparison(SimpleNamespace(), images).check(backbone(), onnx, BATCHES, b"plan")

@@ -106,6 +106,8 @@ def test_other_tensorrt(repository):
 def test_other_gpu(repository):
     found = complaints(repository, place=Place("10.13.3.9", H100))
     assert found == {"entry a": "its plan is for NVIDIA L4 (8.9), here is NVIDIA H100 (9.0)"}
+    same_capability = L4.model_copy(update={"gpu": "NVIDIA L40S"})
+    assert set(complaints(repository, place=Place("10.13.3.9", same_capability))) == {"entry a"}
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,21 @@ def test_another_canvas(repository):
     write_cascade(repository, canvas=64)
     assert set(complaints(repository)) == {"stage a", "stage b"}
     assert complaints(repository)["stage a"] == "takes [32, 32, 3], the cascade's canvas is 64"
+
+
+def test_other_labels_and_larger_batches(repository):
+    edit_entry(repository, "a", lambda config: config.output[0].dims.append(2))
+    edit_entry(repository, "b", lambda config: setattr(config, "max_batch_size", 4))
+    found = complaints(repository)
+    assert found["stage a"] == "answers [5, 2], the cascade has 5 labels"
+    assert found["stage b"] == "takes batches of 4, cascade.json says 8"
+
+
+def test_no_cascade_and_no_backbone(repository, tmp_path):
+    (repository / "cascade/cascade.json").unlink()
+    assert complaints(repository) == {"cascade.json": "is not there"}
+    empty = tmp_path / "empty"
+    assert complaints(empty)[str(empty)] == "holds no backbone"
 
 
 def test_too_little_shared_memory(repository):
@@ -252,7 +269,7 @@ def test_files_that_are_missing_or_damaged(repository):
     ],
 )
 def test_known_lines_of_a_log(line, what):
-    (finding,) = look_at_log(["I0101 starting\n", line + "\n", line + "\n"])
+    (finding,) = look_at_log(["I0101 starting\n", line + "\n", "again: " + line + "\n"])
     assert finding.subject == f"log: {what}"
     assert finding.advice
 
