@@ -48,7 +48,7 @@ def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding
 
 def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Finding]:
     """Say what plans are held against, if there are plans."""
-    if not any(_runtime(config) == "tensorrt" for config in entries.values()):
+    if not any(_backend(config) == "tensorrt" for config in entries.values()):
         return []
     tensorrt = f"TensorRT {place.tensorrt}" if place.tensorrt else "no TensorRT (name the server's with --tensorrt)"
     device = place.device
@@ -59,26 +59,26 @@ def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Find
 
 def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None, place: Place) -> Finding:
     """Say how one entry stands; with the pool's workspace also whether it is of the ONNX file there."""
-    subject, runtime = f"entry {folder.name}", _runtime(config)
-    if runtime not in BACKENDS:
-        found = f"is of the runtime {runtime or 'of no name'}, none of {', '.join(BACKENDS)}"
+    subject, backend = f"entry {folder.name}", _backend(config)
+    if backend not in BACKENDS:
+        found = f"is for the backend {backend or 'of no name'}, none of {', '.join(BACKENDS)}"
         return Finding(subject, found, "write it with build-engines repository, or choose a cascade without it")
     if config.name not in ("", folder.name):
         return Finding(subject, f"is called {config.name} in its config.pbtxt: Triton refuses it", REWRITE)
-    advice = REBUILD if runtime == "tensorrt" else REWRITE
+    advice = REBUILD if backend == "tensorrt" else REWRITE
     if damage := _damage(folder / VERSION, config):
         return Finding(subject, damage, advice)
     source = config.parameters[MADE_FROM].string_value if MADE_FROM in config.parameters else ""
     onnx = workspace.onnx(folder.name) if workspace else None
     newest = sha256(onnx) if onnx and onnx.is_file() else source
-    if runtime == "tensorrt":
+    if backend == "tensorrt":
         return _look_at_plan(subject, folder / VERSION / SIDE_FILE, newest, config.max_batch_size, place)
     if source != newest:
         return Finding(subject, f"is of another export than {onnx}", REWRITE)
-    return Finding(subject, f"{runtime}, whole")
+    return Finding(subject, f"whole, for Triton's {backend} backend")
 
 
-def _runtime(config: ModelConfig) -> str:
+def _backend(config: ModelConfig) -> str:
     return str(config.backend or config.platform)
 
 

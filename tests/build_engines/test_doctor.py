@@ -190,7 +190,7 @@ def test_a_plan_of_smaller_batches(repository):
 
 def test_an_unknown_runtime(repository):
     edit_entry(repository, "b", lambda config: setattr(config, "backend", "openvino"))
-    assert complaints(repository) == {"entry b": "is of the runtime openvino, none of onnxruntime, python, tensorrt"}
+    assert complaints(repository) == {"entry b": "is for the backend openvino, none of onnxruntime, python, tensorrt"}
 
 
 def test_an_entry_of_another_hand(repository):
