@@ -54,8 +54,9 @@ serve-gpu: ## Serve model_repository on this machine's GPUs, in that same contai
 	  --volume $(CURDIR)/model_repository:/models:ro --volume $(CURDIR)/deploy:/deploy:ro \
 	  $(TRITON_IMAGE) /deploy/serve $(TRITON_OPTIONS)
 
-bindings: install ## Fetch TensorRT's Python bindings of two majors, to test the plan builder against
+bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygraphy, to test the plan builder against
 	PYTHON=$(BIN)/python deploy/bindings
+	$(BIN)/pip install --quiet --editable '.[polygraphy]'
 
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)
