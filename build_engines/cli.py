@@ -50,6 +50,10 @@ VersionCompatible = Annotated[
     bool, typer.Option(help="Let later TensorRT of the same major load it; Triton must then be told to trust it.")
 ]
 Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load it; may be slower.")]
+Tf32 = Annotated[
+    bool,
+    typer.Option(help="Let tensor cores round FP32 to 10 bits of mantissa: faster, and further from ONNX Runtime."),
+]
 Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent commands and build nothing.")]
 
 PoolOption = Annotated[Path | None, typer.Option(help="The pool file, to compare entries with the files built of it.")]
@@ -146,13 +150,14 @@ def plan(
     workspace_mib: WorkspaceMib = 4096,
     version_compatible: VersionCompatible = False,
     hardware_compatibility: Hardware = "none",
+    tf32: Tf32 = False,
     images: Images = None,
     trtexec: Trtexec = False,
 ) -> None:
     """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility)
+    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility, tf32)
     if trtexec:
         for command in commands(loaded, workspace, work):
             typer.echo(command)

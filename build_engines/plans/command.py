@@ -24,7 +24,11 @@ IMAGES = 256  # to compare on, where there is a folder of them
 
 
 def options_of(
-    pool: Pool, workspace_mib: int, version_compatible: bool, hardware_compatibility: HardwareCompatibility
+    pool: Pool,
+    workspace_mib: int,
+    version_compatible: bool,
+    hardware_compatibility: HardwareCompatibility,
+    tf32: bool,
 ) -> list[tuple[Backbone, PlanOptions]]:
     """Return what the plan of each backbone is for."""
     return [
@@ -35,7 +39,7 @@ def options_of(
                 workspace_mib=workspace_mib,
                 version_compatible=version_compatible,
                 hardware_compatibility=hardware_compatibility,
-                tf32=backbone.precision != "fp32",  # in an FP16 graph, FP32 is what is left of the preprocessing
+                tf32=tf32,
             ),
         )
         for backbone in pool.backbones

@@ -214,7 +214,7 @@ def test_a_driver_without_a_gpu_is_a_message(tmp_path):
 
 def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monkeypatch):
     folder = workspace.folder.parent
-    pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("b", max_batch_size=4, precision="fp16")))
+    pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("b", max_batch_size=4)))
     arguments = ["plan", pool, "--build", str(folder), "--hardware-compatibility", "ampere_plus"]
     printed = CliRunner().invoke(app, [*arguments, "--trtexec"])
     first, second = printed.output.splitlines()
@@ -222,7 +222,7 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     assert "--maxShapes=image:4x32x32x3" in second
     assert "--hardwareCompatibilityLevel=ampere+" in first
     assert "--noTF32" in first
-    assert "--noTF32" not in second
+    assert "--noTF32" not in CliRunner().invoke(app, [*arguments, "--trtexec", "--tf32"]).output
     monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
     monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
     make_plan(TRT, DEVICE, workspace, "a", OPTIONS.model_copy(update={"hardware_compatibility": "ampere_plus"}))
