@@ -4,15 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PERF_ANALYZER := .perf_analyzer
-# The image that serves plans builds them: a plan loads in no other TensorRT.
+# The image that serves plans builds them: a plan loads in no other TensorRT. This is the one place that names it.
 TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
+SHM_SIZE ?= 1g
 POOL ?= pools/digits.yaml
 CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer engines bindings test soak lint format clean
+.PHONY: help install demo serve perf-analyzer engines serve-gpu bindings test soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +49,14 @@ engines: ## Build the TensorRT plans of POOL on this GPU, in the container that 
 	docker run --rm --gpus all --volume $(CURDIR):/work --workdir /work --user $$(id -u):$$(id -g) --env HOME=/tmp \
 	  $(TRITON_IMAGE) deploy/engines $(POOL) $(PLAN_OPTIONS)
 
-bindings: install ## Fetch TensorRT's Python bindings of two majors, to test the plan builder against
+serve-gpu: ## Serve model_repository on this machine's GPUs, in that same container, until Ctrl-C
+	docker run --rm --gpus all --shm-size $(SHM_SIZE) --publish 8000-8002:8000-8002 \
+	  --volume $(CURDIR)/model_repository:/models:ro --volume $(CURDIR)/deploy:/deploy:ro \
+	  $(TRITON_IMAGE) /deploy/serve $(TRITON_OPTIONS)
+
+bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygraphy, to test the plan builder against
 	PYTHON=$(BIN)/python deploy/bindings
+	$(BIN)/pip install --quiet --editable '.[polygraphy]'
 
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)

@@ -13,11 +13,11 @@ from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from build_engines.checks import sample_canvases
 from build_engines.errors import PoolError, WeightsError
 from build_engines.pool import Backbone, Pool
 from build_engines.preprocessing import DataConfig, Preprocessing, ServedBackbone
 from build_engines.random_weights import settle
+from build_engines.samples import sample_canvases
 from build_engines.zoo import check_architecture, check_pretrained, not_fetched
 
 LONGEST_CAUSE = 300  # torch lists every parameter

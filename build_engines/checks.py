@@ -9,10 +9,9 @@ import numpy.typing as npt
 import onnxruntime
 import torch
 from PIL import Image
-from sklearn.datasets import load_sample_images
 from timm.data import create_transform
 
-from build_engines.canvas import Canvas, to_canvas
+from build_engines.canvas import Canvas
 from build_engines.errors import CheckError
 from build_engines.pool import Backbone, Precision
 from build_engines.preprocessing import DataConfig, ServedBackbone
@@ -24,21 +23,8 @@ PROBABILITY_TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2}
 LARGEST_PIXEL_TOLERANCE = 4.0
 MEAN_PIXEL_TOLERANCE = 0.5
 CLASS_AGREEMENT_FLOOR = 0.98
-SAMPLE_CROPS = 16
 
 Floats = npt.NDArray[np.float32]
-
-
-def sample_canvases(size: int) -> Canvas:
-    """Return crops of scikit-learn's two photographs on the canvas: UINT8 [16, size, size, 3]."""
-    crops = []
-    generator = np.random.default_rng(0)
-    for photograph in load_sample_images().images:
-        for _ in range(SAMPLE_CROPS // 2):
-            side = int(generator.integers(200, photograph.shape[0]))
-            top, left = (int(generator.integers(0, extent - side)) for extent in photograph.shape[:2])
-            crops.append(to_canvas(photograph[top : top + side, left : left + side], size))
-    return np.stack(crops)
 
 
 def check_graph(backbone: Backbone, served: ServedBackbone, onnx_file: Path, images: Canvas) -> GraphCheck:

@@ -56,8 +56,9 @@ def check_up(pool: Pool, backbone: Backbone, workspace: Workspace) -> Checkup:
 
 
 def _check_up(pool: Pool, backbone: Backbone, workspace: Workspace) -> Checkup:
-    from build_engines.export import check_images, export  # noqa: PLC0415 (torch takes seconds)
+    from build_engines.export import export  # noqa: PLC0415 (torch takes seconds)
     from build_engines.inspection import leftovers, load_graph, unlisted_operators  # noqa: PLC0415
+    from build_engines.samples import check_images  # noqa: PLC0415
 
     start = time.perf_counter()
     present = ExportRecord.of(pool, backbone, workspace)

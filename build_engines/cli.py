@@ -50,6 +50,10 @@ VersionCompatible = Annotated[
     bool, typer.Option(help="Let later TensorRT of the same major load it; Triton must then be told to trust it.")
 ]
 Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load it; may be slower.")]
+Tf32 = Annotated[
+    bool,
+    typer.Option(help="Let tensor cores round FP32 to 10 bits of mantissa: faster, and further from ONNX Runtime."),
+]
 Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent commands and build nothing.")]
 
 PoolOption = Annotated[Path | None, typer.Option(help="The pool file, to compare entries with the files built of it.")]
@@ -69,7 +73,8 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
     records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
     missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
     if missing:
-        from build_engines.export import check_images, check_pool, export  # noqa: PLC0415 (torch takes seconds)
+        from build_engines.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
+        from build_engines.samples import check_images  # noqa: PLC0415
 
         check_pool(loaded)
         canvases = check_images(loaded, images)
@@ -145,17 +150,19 @@ def plan(
     workspace_mib: WorkspaceMib = 4096,
     version_compatible: VersionCompatible = False,
     hardware_compatibility: Hardware = "none",
+    tf32: Tf32 = False,
+    images: Images = None,
     trtexec: Trtexec = False,
 ) -> None:
     """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility)
+    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility, tf32)
     if trtexec:
         for command in commands(loaded, workspace, work):
             typer.echo(command)
         return
-    make_plans(workspace, work, console)
+    make_plans(loaded, workspace, work, images, console)
 
 
 @app.command()

@@ -10,11 +10,10 @@ import torch
 
 from build_engines import backbone as backbones
 from build_engines.canvas import Canvas
-from build_engines.checks import CLASS_AGREEMENT_FLOOR, check_graph, check_preprocessing, sample_canvases
+from build_engines.checks import CLASS_AGREEMENT_FLOOR, check_graph, check_preprocessing
 from build_engines.errors import BuildError
 from build_engines.files import sha256, write_text_whole, write_whole
 from build_engines.half import to_half
-from build_engines.image_folder import open_image_folder
 from build_engines.pool import Backbone, Pool, Precision
 from build_engines.preprocessing import ServedBackbone
 from build_engines.record import ExportRecord, GraphCheck, made_of
@@ -23,7 +22,6 @@ from build_engines.zoo import check_architecture, check_pretrained
 
 OPSET = 20  # 23 and later write attention as an operator that TensorRT before 10.14 does not know
 EXAMPLE_BATCH = 2
-CHECK_IMAGES = 64
 
 
 def check_pool(pool: Pool) -> None:
@@ -38,17 +36,6 @@ def check_pool(pool: Pool) -> None:
         backbones.check_weights_file(pool, backbone)
         if backbone.is_pretrained:
             check_pretrained(backbone)
-
-
-def check_images(pool: Pool, folder: Path | None) -> Canvas:
-    """Return images to check with, UINT8 [N, S, S, 3]: some of a labelled folder, or crops of two photographs.
-
-    Raises:
-        ImageFolderError: the folder cannot be used.
-    """
-    if folder is None:
-        return sample_canvases(pool.canvas)
-    return open_image_folder(folder, pool.labels).spread(CHECK_IMAGES).canvases(pool.canvas)
 
 
 def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas) -> ExportRecord:

@@ -14,13 +14,14 @@ from build_engines.errors import BuildError
 from build_engines.files import sha256, write_folder_whole
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
-from build_engines.runtimes import ONNX, RUNTIMES, Runtime
+from build_engines.runtimes import RUNTIMES, Runtime
 from build_engines.workspace import Workspace
 
 HOME = Path(__file__).resolve().parent.parent / "model_repository"
 CASCADE = "cascade"
 VERSION = "1"
 MADE_FROM = "onnx_sha256"
+SHA256 = "_sha256"  # after the name of a file of the version folder
 
 
 def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, repository: Path, runtime: str) -> bool:
@@ -45,8 +46,8 @@ def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, reposit
     files = RUNTIMES[runtime].files(workspace, backbone.name)
     config = backbone_config(pool, backbone, RUNTIMES[runtime])
     config.parameters[MADE_FROM].string_value = record.onnx_sha256
-    for name in files.keys() - {ONNX}:
-        config.parameters[f"{name}_sha256"].string_value = sha256(files[name])
+    for name, file in files.items():
+        config.parameters[f"{name}{SHA256}"].string_value = sha256(file)
     return _write_entry(repository, config, lambda version: _copy(files, version))
 
 

@@ -10,6 +10,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from build_engines.doctor.finding import Finding
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
+LATEST = -1
 COPIES = 2  # of an image in shared memory at once: the caller's and a stage's
 REPOSITORY_ADVICE = "run build-engines repository on the pool that the cascade was chosen from"
 
@@ -29,23 +30,45 @@ def look_at_cascade(repository: Path, entries: Mapping[str, ModelConfig], shared
         cascade = read_cascade(path)
     except SpecError as error:
         return [Finding("cascade.json", str(error), "mend it, or choose again with build-cascade search")]
-    stages = [_look_at_stage(cascade, stage, entries.get(stage.model)) for stage in cascade.stages]
+    if not (repository / "cascade" / "1" / "model.py").is_file():
+        return [Finding("cascade", "has a cascade.json but no 1/model.py", REPOSITORY_ADVICE)]
+    stages = [_look_at_stage(repository, cascade, stage, entries.get(stage.model)) for stage in cascade.stages]
     return [*stages, _look_at_shared_memory(cascade, shared_memory_bytes)]
 
 
-def _look_at_stage(cascade: Cascade, stage: Stage, entry: ModelConfig | None) -> Finding:
+def _look_at_stage(repository: Path, cascade: Cascade, stage: Stage, entry: ModelConfig | None) -> Finding:
     subject = f"stage {stage.model}"
     if entry is None:
         return Finding(subject, "has no entry in the repository", REPOSITORY_ADVICE)
-    canvas, classes = list(entry.input[0].dims), list(entry.output[0].dims)
-    if canvas != [cascade.canvas, cascade.canvas, 3]:
-        return Finding(subject, f"takes {canvas}, the cascade's canvas is {cascade.canvas}", REPOSITORY_ADVICE)
-    if classes != [len(cascade.labels)]:
-        return Finding(subject, f"answers {classes}, the cascade has {len(cascade.labels)} labels", REPOSITORY_ADVICE)
+    if stage.version != LATEST and not (repository / stage.model / str(stage.version)).is_dir():
+        return Finding(subject, f"has no version {stage.version}", "say version -1 in cascade.json, for the latest")
+    if cascade.serving.reach == "in_process" and not _has_onnx(repository, stage):
+        found = "cannot run in process: its entry has no model.onnx"
+        return Finding(subject, found, 'say "reach": "auto" in the "serving" of cascade.json')
+    return _compare(subject, cascade, stage, entry)
+
+
+def _compare(subject: str, cascade: Cascade, stage: Stage, entry: ModelConfig) -> Finding:
+    canvas, classes = ([list(tensor.dims) for tensor in tensors] for tensors in (entry.input, entry.output))
+    if canvas != [[cascade.canvas, cascade.canvas, 3]]:
+        found = f"takes {_shapes(canvas)}, the cascade's canvas is {cascade.canvas}"
+        return Finding(subject, found, REPOSITORY_ADVICE)
+    if classes != [[len(cascade.labels)]]:
+        found = f"answers {_shapes(classes)}, the cascade has {len(cascade.labels)} labels"
+        return Finding(subject, found, REPOSITORY_ADVICE)
     if stage.max_batch_size > entry.max_batch_size:
         found = f"takes batches of {entry.max_batch_size}, cascade.json says {stage.max_batch_size}"
         return Finding(subject, found, "lower the stage's max_batch_size in cascade.json")
     return Finding(subject, "fits its entry")
+
+
+def _shapes(shapes: list[list[int]]) -> str:
+    return " and ".join(str(shape) for shape in shapes) or "nothing"
+
+
+def _has_onnx(repository: Path, stage: Stage) -> bool:
+    version = "[1-9]*" if stage.version == LATEST else str(stage.version)
+    return any((repository / stage.model).glob(f"{version}/model.onnx"))
 
 
 def _look_at_shared_memory(cascade: Cascade, shared_memory_bytes: int) -> Finding:

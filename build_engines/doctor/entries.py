@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,11 +12,15 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from build_engines.doctor.finding import Finding
 from build_engines.files import sha256
 from build_engines.plans.record import Device, PlanRecord
+from build_engines.pool import SERVED_NAMES
+from build_engines.triton_repository import MADE_FROM, SHA256, VERSION
 from build_engines.workspace import Workspace
 
-NOT_BACKBONES = frozenset({"cascade", "cascade_encoded", "decode"})
-PLAN, ONNX, SIDE_FILE = "model.plan", "model.onnx", "plan.json"
+BACKENDS = ("onnxruntime", "python", "tensorrt")
+PLAN, SIDE_FILE = "model.plan", "plan.json"
+REWRITE = "run build-engines repository again"
 REBUILD = "make engines, then build-engines repository --runtime tensorrt"
+TRUST = "--backend-config=tensorrt,version-compatible=true"
 AMPERE = (8, 0)
 
 
@@ -32,7 +37,7 @@ def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding
     entries, findings = {}, []
     for path in sorted(repository.glob("*/config.pbtxt")):
         name = path.parent.name
-        if name in NOT_BACKBONES:
+        if name in SERVED_NAMES:
             continue
         try:
             entries[name] = text_format.Parse(path.read_text(), ModelConfig())
@@ -41,31 +46,68 @@ def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding
     return entries, findings
 
 
+def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Finding]:
+    """Say what plans are held against, if there are plans."""
+    if not any(_backend(config) == "tensorrt" for config in entries.values()):
+        return []
+    tensorrt = f"TensorRT {place.tensorrt}" if place.tensorrt else "no TensorRT (name the server's with --tensorrt)"
+    device = place.device
+    gpu = f"{device.gpu} ({device.compute_capability}), driver {device.driver}" if device else "no GPU"
+    unknown = "" if place.tensorrt and device else ": whether plans fit what is not here, nobody can tell"
+    return [Finding("this machine", f"{tensorrt}, {gpu}{unknown}")]
+
+
 def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None, place: Place) -> Finding:
     """Say how one entry stands; with the pool's workspace also whether it is of the ONNX file there."""
-    subject, runtime = f"entry {config.name}", config.backend or config.platform
-    file = folder / "1" / (PLAN if runtime == "tensorrt" else ONNX)
-    if not file.is_file():
-        advice = REBUILD if file.name == PLAN else "run build-engines repository again"
-        return Finding(subject, f"has no {file.name}", advice)
-    source = config.parameters["onnx_sha256"].string_value if "onnx_sha256" in config.parameters else ""
-    onnx = workspace.onnx(config.name) if workspace else None
+    subject, backend = f"entry {folder.name}", _backend(config)
+    if backend not in BACKENDS:
+        found = f"is for the backend {backend or 'of no name'}, none of {', '.join(BACKENDS)}"
+        return Finding(subject, found, "write it with build-engines repository, or choose a cascade without it")
+    if config.name not in ("", folder.name):
+        return Finding(subject, f"is called {config.name} in its config.pbtxt: Triton refuses it", REWRITE)
+    advice = REBUILD if backend == "tensorrt" else REWRITE
+    if damage := _damage(folder / VERSION, config):
+        return Finding(subject, damage, advice)
+    source = config.parameters[MADE_FROM].string_value if MADE_FROM in config.parameters else ""
+    onnx = workspace.onnx(folder.name) if workspace else None
     newest = sha256(onnx) if onnx and onnx.is_file() else source
-    if file.name == PLAN:
-        return _look_at_plan(subject, file, newest, place)
+    if backend == "tensorrt":
+        return _look_at_plan(subject, folder / VERSION / SIDE_FILE, newest, config.max_batch_size, place)
     if source != newest:
-        return Finding(subject, f"is of another export than {onnx}", "run build-engines repository again")
-    return Finding(subject, f"{runtime}, whole")
+        return Finding(subject, f"is of another export than {onnx}", REWRITE)
+    return Finding(subject, f"whole, for Triton's {backend} backend")
 
 
-def _look_at_plan(subject: str, plan: Path, newest: str, place: Place) -> Finding:
-    record = PlanRecord.read(plan.with_name(SIDE_FILE))
+def _backend(config: ModelConfig) -> str:
+    return str(config.backend or config.platform)
+
+
+def _damage(version: Path, config: ModelConfig) -> str:
+    """Say which file of an entry is missing or not as it was written; nothing if all are well."""
+    names = [key.removesuffix(SHA256) for key in config.parameters if key.endswith(SHA256) and key != MADE_FROM]
+    if not names:
+        return "does not name its files: it is not of build-engines repository, or of an older one"
+    for name in sorted(names):
+        if not (version / name).is_file():
+            return f"has no {name}"
+        if sha256(version / name) != config.parameters[name + SHA256].string_value:
+            return f"its {name} is not as it was written"
+    return ""
+
+
+def _look_at_plan(subject: str, side_file: Path, newest: str, max_batch_size: int, place: Place) -> Finding:
+    record = PlanRecord.read(side_file)
     if record is None:
         return Finding(subject, f"its plan has no readable {SIDE_FILE}: nobody knows what it was built with", REBUILD)
-    if plan.stat().st_size != record.size_bytes:
-        return Finding(subject, f"its plan has {plan.stat().st_size} bytes, not {record.size_bytes}", REBUILD)
     if newest and record.onnx_sha256 != newest:
         return Finding(subject, "its plan is older than its ONNX file", REBUILD)
+    if record.options.batch[-1] < max_batch_size:
+        found = f"its plan takes batches of {record.options.batch[-1]}, config.pbtxt says {max_batch_size}"
+        return Finding(subject, found, REBUILD)
+    return _look_at_fit(subject, record, place)
+
+
+def _look_at_fit(subject: str, record: PlanRecord, place: Place) -> Finding:
     if place.tensorrt and not _loads_in(record, place.tensorrt):
         found = f"its plan is of TensorRT {record.tensorrt}, here is {place.tensorrt}"
         return Finding(subject, found, f"{REBUILD}; or serve it in the image that built it")
@@ -73,14 +115,17 @@ def _look_at_plan(subject: str, plan: Path, newest: str, place: Place) -> Findin
         here = f"{place.device.gpu} ({place.device.compute_capability})"
         found = f"its plan is for {record.device.gpu} ({record.device.compute_capability}), here is {here}"
         return Finding(subject, found, f"{REBUILD}, on this GPU")
-    return Finding(subject, f"plan of TensorRT {record.tensorrt} for {record.device.gpu}")
+    notes = [f"plan of TensorRT {record.tensorrt} for {record.device.gpu}"]
+    notes += [] if record.check else ["it was not compared with ONNX Runtime"]
+    notes += [f"Triton needs {TRUST}"] if record.options.version_compatible else []
+    return Finding(subject, "; ".join(notes))
 
 
 def _loads_in(record: PlanRecord, tensorrt: str) -> bool:
-    if not record.options.version_compatible:
-        return record.tensorrt == tensorrt
     built, here = _numbers(record.tensorrt), _numbers(tensorrt)
-    return built[0] == here[0] and built <= here
+    if not record.options.version_compatible:
+        return built == here
+    return built[:1] == here[:1] and built <= here
 
 
 def _loads_on(record: PlanRecord, device: Device) -> bool:

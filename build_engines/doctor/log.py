@@ -32,7 +32,7 @@ KNOWN = (
         "serve this repository in NVIDIA's container, or write it with --runtime embedded",
     ),
     (
-        r"(?:No space left on device|unable to .* shared memory.*|Failed to (?:increase|initialize).* shared memory.*)",
+        r"(?:unable to initialize|failed to (?:increase|initialize)).* shared memory .*",
         "shared memory too small",
         "start the container with a larger --shm-size, such as 1g",
     ),
@@ -49,6 +49,6 @@ def look_at_log(lines: Iterable[str]) -> list[Finding]:
     findings: dict[str, Finding] = {}
     for line in lines:
         for pattern, what, advice in KNOWN:
-            if (match := re.search(pattern, line)) is not None:
+            if (match := re.search(pattern, line, re.IGNORECASE)) is not None:
                 findings.setdefault(what, Finding(f"log: {what}", match[0].strip(), advice))
     return list(findings.values()) or [Finding("log", "no error that is known here")]

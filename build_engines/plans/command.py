@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from build_engines.console import progress_bar
+from build_engines.plans.compare import Comparison, missing
 from build_engines.plans.device import find_device
 from build_engines.plans.make import batch_range, make_plan
-from build_engines.plans.record import HardwareCompatibility, PlanOptions, PlanRecord
+from build_engines.plans.record import HardwareCompatibility, PlanCheck, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.plans.trtexec import trtexec_command
 from build_engines.pool import Backbone, Pool
 from build_engines.workspace import Workspace
 
+IMAGES = 256  # to compare on, where there is a folder of them
+
 
 def options_of(
-    pool: Pool, workspace_mib: int, version_compatible: bool, hardware_compatibility: HardwareCompatibility
+    pool: Pool,
+    workspace_mib: int,
+    version_compatible: bool,
+    hardware_compatibility: HardwareCompatibility,
+    tf32: bool,
 ) -> list[tuple[Backbone, PlanOptions]]:
     """Return what the plan of each backbone is for."""
     return [
@@ -29,6 +39,7 @@ def options_of(
                 workspace_mib=workspace_mib,
                 version_compatible=version_compatible,
                 hardware_compatibility=hardware_compatibility,
+                tf32=tf32,
             ),
         )
         for backbone in pool.backbones
@@ -42,21 +53,55 @@ def commands(pool: Pool, workspace: Workspace, work: Iterable[tuple[Backbone, Pl
     ]
 
 
-def make_plans(workspace: Workspace, work: Sequence[tuple[Backbone, PlanOptions]], console: Console) -> None:
+def make_plans(
+    pool: Pool,
+    workspace: Workspace,
+    work: Sequence[tuple[Backbone, PlanOptions]],
+    images: Path | None,
+    console: Console,
+) -> None:
     """Make plan after plan, and print them as a table; those that are there stay.
+
+    Args:
+        pool: The pool.
+        workspace: Where its ONNX files lie and the plans go.
+        work: Its backbones, with what their plans are for.
+        images: A folder of labelled images to compare with ONNX Runtime on; None for crops of two photographs.
+        console: Where to say what was done.
 
     Raises:
         PlanError: TensorRT, a GPU or an ONNX file is missing, or TensorRT cannot build one; finished plans stay.
+        CheckError: a plan does not answer as its ONNX file does.
     """
-    trt = load_tensorrt()
     device = find_device()
+    trt = load_tensorrt()
     console.print(f"TensorRT {trt.__version__}, {device.gpu} ({device.compute_capability}), driver {device.driver}")
-    table = Table("backbone", "batch", "seconds", "MB", "")
+    comparison = _comparison(trt, pool, images, console)
+    table = Table("backbone", "batch", "seconds", "MB", "plan − ONNX Runtime", "")
     with progress_bar(console) as progress:
         for backbone, options in progress.track(work, description="building"):
-            built = make_plan(trt, device, workspace, backbone.name, options)
-            record = PlanRecord.required(workspace, backbone.name)
-            batch = " / ".join(map(str, record.options.batch))
-            size = f"{record.size_bytes / 1e6:.1f}"
-            table.add_row(backbone.name, batch, f"{record.seconds:.0f}", size, "built" if built else "reused")
+            name = backbone.name
+            check = partial(comparison.check, backbone, workspace.onnx(name), options.batch) if comparison else None
+            built = make_plan(trt, device, workspace, name, options, check)
+            table.add_row(name, *_row(PlanRecord.required(workspace, name)), "built" if built else "reused")
     console.print(table)
+
+
+def _comparison(trt: Any, pool: Pool, images: Path | None, console: Console) -> Comparison | None:  # noqa: ANN401
+    if lacking := missing():
+        console.print(f"plans are not compared with ONNX Runtime: pip install {' '.join(lacking)}")
+        return None
+    from build_engines.samples import check_images  # noqa: PLC0415 (scikit-learn takes a second)
+
+    return Comparison(trt, check_images(pool, images, IMAGES))
+
+
+def _row(record: PlanRecord) -> tuple[str, ...]:
+    batch = " / ".join(map(str, record.options.batch))
+    return batch, f"{record.seconds:.0f}", f"{record.size_bytes / 1e6:.1f}", _agreement(record.check)
+
+
+def _agreement(check: PlanCheck | None) -> str:
+    if check is None:
+        return "not compared"
+    return f"{check.largest_probability_difference:.0e}, same class on {check.class_agreement:.1%} of {check.images}"

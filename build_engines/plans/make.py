@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from build_engines.errors import PlanError
-from build_engines.files import sha256, write_text_whole, write_whole
-from build_engines.plans.record import Device, PlanOptions, PlanRecord
+from build_engines.errors import CheckError, PlanError
+from build_engines.files import sha256, write_whole
+from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import build
 from build_engines.pool import Backbone
 from build_engines.record import ExportRecord
 from build_engines.workspace import Workspace
 
 USUAL_BATCH = 8
+
+Check = Callable[[bytes], PlanCheck]
 
 
 def batch_range(backbone: Backbone) -> tuple[int, int, int]:
@@ -43,44 +47,77 @@ def exported(workspace: Workspace, backbone: str) -> str:
     return found
 
 
-def make_plan(trt: Any, device: Device, workspace: Workspace, backbone: str, options: PlanOptions) -> bool:  # noqa: ANN401
+def make_plan(
+    trt: Any,  # noqa: ANN401 (a module without stubs)
+    device: Device,
+    workspace: Workspace,
+    backbone: str,
+    options: PlanOptions,
+    check: Check | None = None,
+) -> bool:
     """Make the plan and its side file, each whole or not at all; return whether it was built anew.
 
+    Args:
+        trt: TensorRT's Python module.
+        device: The GPU.
+        workspace: Where the ONNX file lies and the plan goes.
+        backbone: Its name.
+        options: What the plan is for.
+        check: What a plan is held against before it is kept; raises CheckError or PlanError.
+
     Raises:
-        PlanError: the ONNX file is not there, or TensorRT cannot build it.
+        PlanError: the ONNX file is not there, TensorRT cannot build it, or the disk is full; an earlier plan stays.
+        CheckError: the plan does not answer as the ONNX file does; it is not kept.
     """
     source = exported(workspace, backbone)
-    if _is_current(PlanRecord.of(workspace, backbone), source, trt.__version__, device, options):
+    present = PlanRecord.of(workspace, backbone)
+    if present is not None and present.is_of(source, trt.__version__, device, options):
+        _check_present(workspace, backbone, present, check)
         return False
     cache = workspace.timing_cache(trt.__version__, f"{device.gpu.replace(' ', '-')}-{device.compute_capability}")
     start_s = time.monotonic()
     plan, timings = build(trt, workspace.onnx(backbone), options, cache.read_bytes() if cache.is_file() else b"")
     record = PlanRecord(
         onnx_sha256=source,
+        plan_sha256=hashlib.sha256(plan).hexdigest(),
         tensorrt=trt.__version__,
         device=device,
         options=options,
         seconds=round(time.monotonic() - start_s, 1),
         size_bytes=len(plan),
+        check=check(plan) if check else None,
     )
+    _write(workspace.plan(backbone), plan)  # until its side file is there too, it counts as no plan
+    _write_record(workspace, backbone, record)
     _write(cache, timings)
-    workspace.plan_record(backbone).unlink(missing_ok=True)  # it must never stand beside another plan
-    _write(workspace.plan(backbone), plan)
-    write_text_whole(workspace.plan_record(backbone), record.model_dump_json(indent=2))
     return True
 
 
-def _is_current(record: PlanRecord | None, source: str, tensorrt: str, device: Device, options: PlanOptions) -> bool:
-    return record is not None and (record.onnx_sha256, record.tensorrt, record.device, record.options) == (
-        source,
-        tensorrt,
-        device,
-        options,
-    )
+def _check_present(workspace: Workspace, backbone: str, record: PlanRecord, check: Check | None) -> None:
+    """Compare a plan that was built where nothing could be compared."""
+    if check is None or record.check is not None:
+        return
+    try:
+        done = check(workspace.plan(backbone).read_bytes())
+    except CheckError:
+        workspace.plan_record(backbone).unlink()
+        workspace.plan(backbone).unlink()
+        raise
+    _write_record(workspace, backbone, record.model_copy(update={"check": done}))
+
+
+def _write_record(workspace: Workspace, backbone: str, record: PlanRecord) -> None:
+    _write(workspace.plan_record(backbone), record.model_dump_json(indent=2).encode())
 
 
 def _write(path: Path, content: bytes) -> None:
     def write(aside: Path) -> None:
         aside.write_bytes(content)
 
-    write_whole(path, write)
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise PlanError(
+            f"cannot write {path} ({error.strerror}): it takes {len(content) / 1e6:.1f} MB; make room and start again. "
+            "Finished plans are kept"
+        ) from error

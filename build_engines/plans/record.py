@@ -32,6 +32,7 @@ class PlanOptions(BaseModel):
         workspace_mib: The most GPU memory that a layer may use beside its inputs and outputs.
         version_compatible: Whether later versions of the same TensorRT major may load it.
         hardware_compatibility: Which other GPUs may load it.
+        tf32: Whether tensor cores may round FP32 to 10 bits of mantissa.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -40,19 +41,36 @@ class PlanOptions(BaseModel):
     workspace_mib: int = 4096
     version_compatible: bool = False
     hardware_compatibility: HardwareCompatibility = "none"
+    tf32: bool = False
+
+
+class PlanCheck(BaseModel):
+    """Compare a plan with ONNX Runtime."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int
+    largest_probability_difference: float
+    class_agreement: float
 
 
 class PlanRecord(BaseModel):
-    """Say what a plan was built of, by what, for what and where."""
+    """Say what a plan was built of, by what, for what and where.
+
+    Attributes:
+        check: How it agrees with ONNX Runtime; None where that could not be compared.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     onnx_sha256: str
+    plan_sha256: str
     tensorrt: str
     device: Device
     options: PlanOptions
     seconds: float
     size_bytes: int
+    check: PlanCheck | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -66,7 +84,12 @@ class PlanRecord(BaseModel):
     def of(cls, workspace: Workspace, backbone: str) -> Self | None:
         """Return the record of a plan that is whole, or None."""
         record, plan = cls.read(workspace.plan_record(backbone)), workspace.plan(backbone)
-        return record if record and plan.is_file() and plan.stat().st_size == record.size_bytes else None
+        return record if record and plan.is_file() and sha256(plan) == record.plan_sha256 else None
+
+    def is_of(self, onnx_sha256: str, tensorrt: str, device: Device, options: PlanOptions) -> bool:
+        """Tell whether building it again would change nothing."""
+        mine = (self.onnx_sha256, self.tensorrt, self.device, self.options)
+        return mine == (onnx_sha256, tensorrt, device, options)
 
     @classmethod
     def required(cls, workspace: Workspace, backbone: str) -> Self:

@@ -13,7 +13,7 @@ from typing import Any
 from build_engines.errors import PlanError
 from build_engines.plans.record import PlanOptions
 
-MAJORS = (10, 11)
+MAJORS = ("10", "11")
 MODULES = ("tensorrt", "tensorrt_bindings")  # the second is what the bindings' own wheel is called
 
 
@@ -30,8 +30,9 @@ def load_tensorrt() -> Any:  # noqa: ANN401 (a module without stubs)
         except (ImportError, OSError) as error:
             reasons.append(str(error))
             continue
-        if int(trt.__version__.split(".")[0]) not in MAJORS:
-            raise PlanError(f"TensorRT {trt.__version__} is not known here; use 10.x or 11.x")
+        version = str(getattr(trt, "__version__", "of no version"))
+        if version.partition(".")[0] not in MAJORS:
+            raise PlanError(f"TensorRT {version} is not known here; use 10.x or 11.x")
         return trt
     raise PlanError(
         f"TensorRT's Python package cannot be imported ({'; '.join(reasons)}); run make engines, which builds in "
@@ -55,7 +56,7 @@ def build(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tuple[byt
         PlanError: TensorRT cannot; the message holds its own errors.
     """
     logger = _recorder(trt)
-    builder = trt.Builder(logger)
+    builder = _builder(trt, logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
     if not parser.parse_from_file(str(onnx)):
@@ -73,9 +74,21 @@ def build(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tuple[byt
     return bytes(plan), bytes(config.get_timing_cache().serialize())
 
 
+def _builder(trt: Any, logger: Any) -> Any:  # noqa: ANN401
+    try:
+        return trt.Builder(logger)
+    except (TypeError, RuntimeError) as error:  # what the bindings make of a library that refuses
+        raise PlanError(
+            f"TensorRT {trt.__version__} does not start: {'; '.join(logger.errors) or error}; "
+            "see that its library is of the same version and the driver is new enough for it"
+        ) from error
+
+
 def _config(trt: Any, builder: Any, network: Any, options: PlanOptions) -> Any:  # noqa: ANN401
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
+    if not options.tf32:
+        config.clear_flag(trt.BuilderFlag.TF32)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.hardware_compatibility != "none":

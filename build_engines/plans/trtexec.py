@@ -18,6 +18,7 @@ def trtexec_command(onnx: Path, plan: Path, canvas: int, options: PlanOptions) -
     ]
     words = ["trtexec", f"--onnx={onnx}", "--stronglyTyped", *shapes]
     words += [f"--memPoolSize=workspace:{options.workspace_mib}"]
+    words += [] if options.tf32 else ["--noTF32"]
     words += ["--versionCompatible"] if options.version_compatible else []
     if options.hardware_compatibility in LEVELS:
         words.append(f"--hardwareCompatibilityLevel={LEVELS[options.hardware_compatibility]}")

@@ -12,8 +12,6 @@ from build_engines.runtimes.onnxruntime import OnnxRuntime
 from build_engines.runtimes.tensorrt import TensorRT
 from build_engines.workspace import Workspace
 
-ONNX = "model.onnx"
-
 
 class Runtime(Protocol):
     """Serve a backbone's ONNX file by one of Triton's backends."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
+from google.protobuf import text_format
 from helpers import CANVAS, LABELS, backbone_entry, write_pool
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 from typer.testing import CliRunner
 
 from build_engines.cli import app
@@ -17,9 +20,9 @@ from build_engines.files import sha256
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool import load_pool
 from build_engines.record import ExportRecord, GraphCheck, PreprocessingCheck, made_of
-from build_engines.triton_repository import write_backbone
+from build_engines.triton_repository import put_cascade, write_backbone
 from build_engines.workspace import Workspace
-from cascade_spec import Cascade, Stage
+from cascade_spec import Cascade, Serving, Stage
 
 L4 = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 H100 = Device(gpu="NVIDIA H100", compute_capability="9.0", driver="580.95")
@@ -59,6 +62,7 @@ def write_plan_record(path, **options):
     onnx_sha256 = options.pop("onnx_sha256")
     record = PlanRecord(
         onnx_sha256=onnx_sha256,
+        plan_sha256=hashlib.sha256(path.stem.encode()).hexdigest(),
         tensorrt="10.13.3.9",
         device=L4,
         options=PlanOptions(batch=(1, 8, 8), **options),
@@ -73,14 +77,15 @@ def repository(pool, workspace, tmp_path):
     folder = tmp_path / "model_repository"
     for backbone, runtime in zip(pool.backbones, ("tensorrt", "onnxruntime"), strict=True):
         write_backbone(pool, backbone, workspace, folder, runtime)
+    put_cascade(folder)
     write_cascade(folder)
     return folder
 
 
-def write_cascade(folder, canvas=CANVAS, first="a"):
-    stages = (Stage(first, threshold=0.5, max_batch_size=8), Stage("b", max_batch_size=8))
-    (folder / "cascade").mkdir(exist_ok=True)
-    (folder / "cascade/cascade.json").write_text(Cascade("tiny", canvas, LABELS, stages).to_json())
+def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None):
+    stages = (Stage(first, threshold=0.5, max_batch_size=8, version=version), Stage("b", max_batch_size=8))
+    cascade = Cascade("tiny", canvas, LABELS, stages, serving=serving or Serving())
+    (folder / "cascade/cascade.json").write_text(cascade.to_json())
 
 
 def complaints(repository, workspace=None, place=HERE, shared_memory=PLENTY):
@@ -101,6 +106,8 @@ def test_other_tensorrt(repository):
 def test_other_gpu(repository):
     found = complaints(repository, place=Place("10.13.3.9", H100))
     assert found == {"entry a": "its plan is for NVIDIA L4 (8.9), here is NVIDIA H100 (9.0)"}
+    same_capability = L4.model_copy(update={"gpu": "NVIDIA L40S"})
+    assert set(complaints(repository, place=Place("10.13.3.9", same_capability))) == {"entry a"}
 
 
 @pytest.mark.parametrize(
@@ -113,8 +120,9 @@ def test_other_gpu(repository):
         ({"hardware_compatibility": "same_compute_capability"}, Place("10.13.3.9", H100), False),
     ],
 )
-def test_compatible_plans(repository, workspace, options, place, fits):
-    write_plan_record(repository / "a/1/plan.json", onnx_sha256=sha256(workspace.onnx("a")), **options)
+def test_compatible_plans(repository, pool, workspace, options, place, fits):
+    write_plan_record(workspace.plan_record("a"), onnx_sha256=sha256(workspace.onnx("a")), **options)
+    write_backbone(pool, pool.backbone("a"), workspace, repository, "tensorrt")
     assert (complaints(repository, place=place) == {}) is fits
 
 
@@ -137,10 +145,78 @@ def test_another_canvas(repository):
     assert complaints(repository)["stage a"] == "takes [32, 32, 3], the cascade's canvas is 64"
 
 
+def test_other_labels_and_larger_batches(repository):
+    edit_entry(repository, "a", lambda config: config.output[0].dims.append(2))
+    edit_entry(repository, "b", lambda config: setattr(config, "max_batch_size", 4))
+    found = complaints(repository)
+    assert found["stage a"] == "answers [5, 2], the cascade has 5 labels"
+    assert found["stage b"] == "takes batches of 4, cascade.json says 8"
+
+
+def test_no_cascade_and_no_backbone(repository, tmp_path):
+    (repository / "cascade/cascade.json").unlink()
+    assert complaints(repository) == {"cascade.json": "is not there"}
+    empty = tmp_path / "empty"
+    assert complaints(empty)[str(empty)] == "holds no backbone"
+
+
 def test_too_little_shared_memory(repository):
     needed = 2 * 256 * CANVAS * CANVAS * 3
     assert complaints(repository, shared_memory=needed) == {}
     assert set(complaints(repository, shared_memory=needed - 1)) == {"shared memory"}
+
+
+def edit_entry(repository, name, change):
+    """Change an entry's configuration by hand."""
+    path = repository / name / "config.pbtxt"
+    config = text_format.Parse(path.read_text(), ModelConfig())
+    change(config)
+    path.write_text(text_format.MessageToString(config))
+
+
+def test_a_plan_that_nobody_knows(repository):
+    def hold_anything(config):
+        config.parameters["plan.json_sha256"].string_value = sha256(repository / "a/1/plan.json")
+
+    (repository / "a/1/plan.json").write_text("{}")
+    edit_entry(repository, "a", hold_anything)
+    assert complaints(repository)["entry a"].startswith("its plan has no readable plan.json")
+
+
+def test_a_plan_of_smaller_batches(repository):
+    edit_entry(repository, "a", lambda config: setattr(config, "max_batch_size", 16))
+    assert complaints(repository) == {"entry a": "its plan takes batches of 8, config.pbtxt says 16"}
+
+
+def test_an_unknown_runtime(repository):
+    edit_entry(repository, "b", lambda config: setattr(config, "backend", "openvino"))
+    assert complaints(repository) == {"entry b": "is for the backend openvino, none of onnxruntime, python, tensorrt"}
+
+
+def test_an_entry_of_another_hand(repository):
+    edit_entry(repository, "b", lambda config: config.parameters.clear())
+    assert complaints(repository)["entry b"].startswith("does not name its files")
+    edit_entry(repository, "a", lambda config: setattr(config, "name", "other"))
+    assert complaints(repository)["entry a"].startswith("is called other")
+    edit_entry(repository, "a", lambda config: config.ClearField("input"))
+    assert complaints(repository)["stage a"] == "takes nothing, the cascade's canvas is 32"
+
+
+def test_plans_cannot_run_in_process(repository):
+    write_cascade(repository, serving=Serving(reach="in_process"))
+    assert complaints(repository) == {"stage a": "cannot run in process: its entry has no model.onnx"}
+    write_cascade(repository, serving=Serving(reach="auto"))
+    assert complaints(repository) == {}
+
+
+def test_a_version_that_is_not_there(repository):
+    write_cascade(repository, version=3)
+    assert complaints(repository) == {"stage a": "has no version 3"}
+
+
+def test_a_cascade_without_its_model(repository):
+    (repository / "cascade/1/model.py").unlink()
+    assert complaints(repository) == {"cascade": "has a cascade.json but no 1/model.py"}
 
 
 def test_files_that_are_missing_or_damaged(repository):
@@ -148,11 +224,11 @@ def test_files_that_are_missing_or_damaged(repository):
     (repository / "b/1/model.onnx").unlink()
     (repository / "cascade/cascade.json").write_text(json.dumps({"name": "x"}))
     found = complaints(repository)
-    assert found["entry a"] == "its plan has 4 bytes, not 1"
+    assert found["entry a"] == "its model.plan is not as it was written"
     assert found["entry b"] == "has no model.onnx"
     assert "cascade.json" in found
     (repository / "a/1/plan.json").unlink()
-    assert "has no readable plan.json" in complaints(repository)["entry a"]
+    assert complaints(repository)["entry a"] == "its model.plan is not as it was written"
     (repository / "a/config.pbtxt").write_text("what: ever")
     assert "cannot be read" in complaints(repository)["entry a"]
 
@@ -177,12 +253,23 @@ def test_files_that_are_missing_or_damaged(repository):
         ),
         ("Cannot deserialize engine with lean runtime", "version-compatible plan"),
         ("CUDA initialization failure with error: 35", "no GPU"),
+        (
+            "Internal: Unable to initialize shared memory key 'triton_python_backend_shm_region_3' to requested size "
+            "(67108864 bytes). If you are running Triton inside docker, use '--shm-size' flag to control the shared "
+            "memory region size. Error: No space left on device",
+            "shared memory too small",
+        ),
+        (
+            "Failed to increase the shared memory pool size for key 'triton_python_backend_shm_region_6' to 67108864 "
+            "bytes.",
+            "shared memory too small",
+        ),
         ("Internal: unable to load plan file to auto complete config: /r/a/1/model.plan", "plan not loaded"),
         ("Internal: unable to create TensorRT engine: why", "plan not loaded"),
     ],
 )
 def test_known_lines_of_a_log(line, what):
-    (finding,) = look_at_log(["I0101 starting\n", line + "\n", line + "\n"])
+    (finding,) = look_at_log(["I0101 starting\n", line + "\n", "again: " + line + "\n"])
     assert finding.subject == f"log: {what}"
     assert finding.advice
 

@@ -12,12 +12,13 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines import checks
 from build_engines.backbone import data_config, served
-from build_engines.checks import check_preprocessing, sample_canvases
+from build_engines.checks import check_preprocessing
 from build_engines.errors import BuildError, CheckError
 from build_engines.export import export
 from build_engines.pool import load_pool
 from build_engines.preprocessing import DataConfig, Preprocessing, ServedBackbone, resize_matrix
 from build_engines.record import ExportRecord
+from build_engines.samples import sample_canvases
 from build_engines.triton_repository import write_backbone
 from build_engines.workspace import Workspace
 

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
+from contextlib import contextmanager
 from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from helpers import backbone_entry, write_pool
 from typer.testing import CliRunner
 
 from build_engines.cli import app
-from build_engines.errors import PlanError
+from build_engines.errors import CheckError, PlanError
 from build_engines.files import sha256
 from build_engines.plans import make, tensorrt
 from build_engines.plans.device import find_device
 from build_engines.plans.make import make_plan
-from build_engines.plans.record import Device, PlanOptions, PlanRecord
+from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
 from build_engines.workspace import Workspace
 
 DEVICE = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 OPTIONS = PlanOptions(batch=(1, 8, 8))
 TRT = SimpleNamespace(__version__="10.13.3.9")
+WITHOUT_TORCH = """
+import sys
+
+class NotHere:
+    def find_spec(self, name, *_):
+        if name.split(".")[0] in {"torch", "torchvision", "timm", "onnx"}:
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, NotHere())
+import build_engines.cli, build_engines.plans.compare, build_engines.samples
+"""
 
 
 @pytest.fixture
@@ -72,21 +86,78 @@ def test_the_side_file_says_what_a_plan_is(workspace, built):
     record = PlanRecord.required(workspace, "a")
     assert (record.tensorrt, record.device, record.options) == ("10.13.3.9", DEVICE, OPTIONS)
     assert (record.onnx_sha256, record.size_bytes) == (sha256(workspace.onnx("a")), len(b"plan of a"))
+    assert record.plan_sha256 == sha256(workspace.plan("a"))
 
 
-def test_a_full_disk_leaves_no_half_plan(workspace, built, monkeypatch):
-    def full(path, write):
-        if path.suffix == ".plan":
-            raise OSError("disk full")
-        path.parent.mkdir(exist_ok=True)
-        write(path)
+@contextmanager
+def files_of_at_most(size_bytes):
+    """As on a full disk: the kernel refuses to write on."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
+
+def test_a_disk_that_fills_up_leaves_no_half_plan_and_the_earlier_ones(workspace, monkeypatch):
+    plans = iter([b"small", b"x" * 10_000_000, b"y" * 10_000_000])
+    monkeypatch.setattr(make, "build", lambda *_: (next(plans), b"timings"))
+    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+    earlier = PlanRecord.of(workspace, "a")
+    before = sorted(workspace.plan("a").parent.iterdir())
+    export(workspace, "a", b"new")
+    with files_of_at_most(1_000_000):
+        for name in ("a", "b"):
+            with pytest.raises(PlanError, match=r"cannot write .*takes 10\.0 MB; make room and start again"):
+                make_plan(TRT, DEVICE, workspace, name, OPTIONS)
+    assert sorted(workspace.plan("a").parent.iterdir()) == before
+    assert PlanRecord.of(workspace, "a") == earlier
+    assert workspace.plan("a").read_bytes() == b"small"
+
+
+def test_a_plan_whose_side_file_was_not_written_counts_as_none(workspace, built, monkeypatch):
     make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
     export(workspace, "a", b"new")
-    monkeypatch.setattr(make, "write_whole", full)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(make, "_write_record", interrupt)
+    with pytest.raises(KeyboardInterrupt):
         make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+    assert workspace.plan("a").read_bytes() == b"plan of new"
     assert PlanRecord.of(workspace, "a") is None
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_plan_that_answers_otherwise_is_not_kept(workspace, built):
+    def refuse(plan):
+        raise CheckError(plan.decode())
+
+    with pytest.raises(CheckError, match="plan of a"):
+        make_plan(TRT, DEVICE, workspace, "a", OPTIONS, refuse)
+    assert not workspace.plan("a").exists()
+    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+    with pytest.raises(CheckError):
+        make_plan(TRT, DEVICE, workspace, "a", OPTIONS, refuse)
+    assert not workspace.plan("a").exists()
+    assert PlanRecord.of(workspace, "a") is None
+
+
+def test_a_plan_is_compared_once_also_if_that_was_impossible_when_it_was_built(workspace, built):
+    compared = []
+
+    def check(plan):
+        compared.append(plan)
+        return PlanCheck(images=16, largest_probability_difference=0.001, class_agreement=1)
+
+    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+    assert PlanRecord.required(workspace, "a").check is None
+    for _ in range(2):
+        assert not make_plan(TRT, DEVICE, workspace, "a", OPTIONS, check)
+    make_plan(TRT, DEVICE, workspace, "b", OPTIONS, check)
+    assert compared == [b"plan of a", b"plan of b"]
+    assert PlanRecord.required(workspace, "a").check.largest_probability_difference == 0.001
 
 
 def test_an_onnx_file_that_is_not_as_exported_is_refused(workspace, built):
@@ -106,6 +177,25 @@ def test_tensorrt_missing_or_of_an_unknown_major_is_a_message(monkeypatch):
     monkeypatch.setattr(tensorrt.importlib, "import_module", lambda _: SimpleNamespace(__version__="12.0.1"))
     with pytest.raises(PlanError, match=r"12\.0\.1 is not known here; use 10\.x or 11\.x"):
         tensorrt.load_tensorrt()
+
+
+def test_a_builder_that_gives_nothing_is_a_message_with_its_reason(tmp_path):
+    """As where the GPU has no memory for the batch range."""
+    trt = MagicMock(__version__="10.13.3.9", ILogger=type("ILogger", (), {"Severity": MagicMock()}))
+
+    def build(*_):
+        logger = trt.Builder.call_args.args[0]
+        logger.log(trt.ILogger.Severity.ERROR, "Requested amount of GPU memory (42 bytes) could not be allocated.")
+
+    trt.Builder.return_value.build_serialized_network.side_effect = build
+    trt.Builder.return_value.create_network.return_value.get_input.return_value.shape = (-1, 8, 8, 3)
+    with pytest.raises(PlanError, match=r"GPU memory \(42 bytes\).*lower max_batch_size in the pool file"):
+        tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"")
+    trt.OnnxParser.return_value.parse_from_file.return_value = False
+    trt.OnnxParser.return_value.num_errors = 1
+    trt.OnnxParser.return_value.get_error.return_value = "no such operator"
+    with pytest.raises(PlanError, match=r"cannot parse .*a\.onnx: no such operator"):
+        tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"")
 
 
 def test_no_driver_is_a_message():
@@ -131,16 +221,20 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     assert "--minShapes=image:1x32x32x3 --optShapes=image:8x32x32x3 --maxShapes=image:8x32x32x3" in first
     assert "--maxShapes=image:4x32x32x3" in second
     assert "--hardwareCompatibilityLevel=ampere+" in first
+    assert "--noTF32" in first
+    assert "--noTF32" not in CliRunner().invoke(app, [*arguments, "--trtexec", "--tf32"]).output
     monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
     monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
-    make_plan(TRT, DEVICE, workspace, "a", PlanOptions(batch=(1, 8, 8), hardware_compatibility="ampere_plus"))
+    make_plan(TRT, DEVICE, workspace, "a", OPTIONS.model_copy(update={"hardware_compatibility": "ampere_plus"}))
+    monkeypatch.setattr("build_engines.plans.command.missing", lambda: ["polygraphy"])
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
+    assert "not compared with ONNX Runtime: pip install polygraphy" in done.output
     assert [name for name, *_ in built] == ["a", "b"]
     assert "reused" in done.output
 
 
 def test_the_builders_command_needs_no_torch():
     """NVIDIA's Triton container has none."""
-    code = "import sys; sys.modules.update(torch=None, timm=None, onnx=None); import build_engines.cli"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -6,9 +6,9 @@ from helpers import backbone_entry, save_random_weights, write_pool
 from safetensors.torch import save_file
 
 from build_engines.backbone import create, gmacs, load, served
-from build_engines.checks import sample_canvases
 from build_engines.errors import PoolError, WeightsError
 from build_engines.pool import load_pool
+from build_engines.samples import sample_canvases
 from build_engines.zoo import check_architecture, check_pretrained
 
 

@@ -14,9 +14,10 @@ import torch
 from torch import nn
 
 from build_engines.backbone import create, data_config
-from build_engines.checks import check_preprocessing, sample_canvases
+from build_engines.checks import check_preprocessing
 from build_engines.pool import load_pool
 from build_engines.preprocessing import Preprocessing, ServedBackbone
+from build_engines.samples import sample_canvases
 from build_engines.zoo import check_architecture, check_pretrained, licence
 
 FOLDER = Path(__file__).parents[2] / "pools"

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import shutil
+
+import numpy as np
 import pytest
 from google.protobuf import text_format
-from helpers import CANVAS
+from helpers import CANVAS, onnx_probabilities, random_canvases
+from serving import ask
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from typer.testing import CliRunner
 
 from build_engines.cli import app
+from build_engines.doctor.command import examine
+from build_engines.doctor.entries import Place
+from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
 from build_engines.files import sha256
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.runtimes import RUNTIMES
 from build_engines.triton_repository import put_cascade, write_backbone
 from build_engines.workspace import Workspace
+from embedded_server import EmbeddedServer, ServerError
 from embedded_server.preflight import check_cascade
 
 DEVICE = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
@@ -26,6 +34,7 @@ def put_plan(workspace, backbone, content=b"plan", **changes):
     workspace.plan(backbone).write_bytes(content)
     record = PlanRecord(
         onnx_sha256=sha256(workspace.onnx(backbone)),
+        plan_sha256=sha256(workspace.plan(backbone)),
         tensorrt="10.13.3.9",
         device=DEVICE,
         options=PlanOptions(batch=(1, 8, 8)),
@@ -46,16 +55,81 @@ def entry(folder):
     return text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
 
 
-def test_one_cascade_fits_every_runtime(tiny_pool, tiny_cascade, workspace, tmp_path):
-    for runtime in RUNTIMES:
-        repository = tmp_path / runtime
-        for backbone in tiny_pool.backbones:
-            put_plan(workspace, backbone.name)
-            assert write_backbone(tiny_pool, backbone, workspace, repository, runtime)
-            assert not write_backbone(tiny_pool, backbone, workspace, repository, runtime)
-        put_cascade(repository)
-        (repository / "cascade" / "cascade.json").write_text(tiny_cascade.to_json())
-        assert check_cascade(repository) == tiny_cascade
+def write_repository(pool, cascade, workspace, repository, runtime):
+    for backbone in pool.backbones:
+        put_plan(workspace, backbone.name)
+        assert write_backbone(pool, backbone, workspace, repository, runtime)
+        assert not write_backbone(pool, backbone, workspace, repository, runtime)
+    put_cascade(repository)
+    (repository / "cascade" / "cascade.json").write_text(cascade.to_json())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_one_cascade_fits_every_runtime(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
+    write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
+    assert check_cascade(tmp_path / "r") == tiny_cascade
+    findings = examine(tmp_path / "r", workspace, None, Place(None, None), 10**9)
+    assert [finding for finding in findings if not finding.is_well] == []
+    for backbone in tiny_pool.backbones:
+        config = entry(tmp_path / "r" / backbone.name)
+        assert (config.name, config.max_batch_size) == (backbone.name, backbone.max_batch_size)
+        check_by_tritons_rules(config)
+
+
+def check_by_tritons_rules(config):
+    """What Triton would refuse the entry for, as far as a configuration of ours can break it."""
+    inputs = {tensor.name: (tensor.data_type, list(tensor.dims)) for tensor in config.input}
+    assert all(1 <= size <= config.max_batch_size for size in config.dynamic_batching.preferred_batch_size)
+    assert len({warmup.name for warmup in config.model_warmup}) == len(config.model_warmup)
+    for warmup in config.model_warmup:
+        assert 1 <= warmup.batch_size <= config.max_batch_size
+        given = {name: (tensor.data_type, list(tensor.dims)) for name, tensor in warmup.inputs.items()}
+        assert given == inputs
+        assert all(tensor.WhichOneof("input_data_type") == "zero_data" for tensor in warmup.inputs.values())
+    graphs = config.optimization.cuda.graph_spec
+    assert len({graph.batch_size for graph in graphs}) == len(graphs)
+    for graph in graphs:
+        assert 1 <= graph.batch_size <= config.max_batch_size
+        assert {name: list(shape.dim) for name, shape in graph.input.items()} == {n: d for n, (_, d) in inputs.items()}
+    for group in config.instance_group:
+        assert group.count >= 1
+        assert group.kind in (ModelInstanceGroup.KIND_GPU, ModelInstanceGroup.KIND_CPU, ModelInstanceGroup.KIND_AUTO)
+
+
+IN_NVIDIAS_CONTAINER = ("onnxruntime", "tensorrt")
+
+
+@pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
+def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
+    """The embedded server has none of these two; it reads an entry before it looks for the backend."""
+    write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
+    reason = f"unable to find backend library for backend '{runtime}'"
+    log = tmp_path / "triton.log"
+    with pytest.raises(ServerError) as raised, EmbeddedServer(tmp_path / "r", log_file=log):
+        pass
+    assert str(raised.value).count(reason) == len(tiny_pool.backbones)
+    assert "cascade:" not in str(raised.value)
+    assert "cascade: stages are reached by BLS" in log.read_text()
+    with log.open() as lines:
+        assert look_at_log(lines)[0].subject == "log: other server"
+
+
+@pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
+def test_triton_takes_the_rest_of_the_entry(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
+    """With the embedded runtime put in for the backend: batching, warm-up and CUDA graphs are as they were written."""
+    write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
+    for name, file in RUNTIMES["embedded"].files(workspace, "small").items():
+        shutil.copyfile(file, tmp_path / "r/small/1" / name)
+    config = entry(tmp_path / "r/small")
+    for field in ("backend", "platform", "default_model_filename", "instance_group"):
+        config.ClearField(field)
+    RUNTIMES["embedded"].configure(config)
+    (tmp_path / "r/small/config.pbtxt").write_text(text_format.MessageToString(config))
+    images = random_canvases(5)
+    with EmbeddedServer(tmp_path / "r", models=["small"], log_file=tmp_path / "triton.log") as server:
+        answers = ask(server, "small", images)["probabilities"]
+    np.testing.assert_allclose(answers, onnx_probabilities(workspace.onnx("small"), images), atol=1e-6)
+    assert "error" not in (tmp_path / "triton.log").read_text().lower()
 
 
 def test_the_entry_of_a_plan(tiny_pool, workspace, tmp_path):
@@ -95,7 +169,7 @@ def test_a_plan_that_is_missing_damaged_or_old_is_refused(tiny_pool, workspace, 
 
     with pytest.raises(PlanError, match=r"no whole .*small.plan; run build-engines plan"):
         write()
-    put_plan(workspace, "small", size_bytes=5)
+    put_plan(workspace, "small", plan_sha256="of another")
     with pytest.raises(PlanError, match="no whole"):
         write()
     put_plan(workspace, "small", onnx_sha256="of another")

@@ -28,11 +28,33 @@ assert tensorrt.load_tensorrt().__version__ == sys.argv[1]
 for level in ("none", "ampere_plus", "same_compute_capability"):
     options = PlanOptions(batch=(1, 8, 32), version_compatible=True, hardware_compatibility=level)
     assert tensorrt.build(trt, Path("m.onnx"), options, b"") == (b"plan", b"timings")
+tensorrt.build(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32), tf32=True), b"")
 print(int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
 """
 
+# The library that stands in for TensorRT's gives no objects: what a library that refuses looks like.
+REFUSED = """
+import sys
+from pathlib import Path
+from build_engines.errors import PlanError
+from build_engines.plans import compare, tensorrt
+from build_engines.plans.record import PlanOptions
+from build_engines.pool import Backbone
+import numpy as np
+trt = tensorrt.load_tensorrt()
+backbone = Backbone(name="a", architecture="x", weights="random", input_size=8, classes=2)
+images = np.zeros((1, 8, 8, 3), np.uint8)
+def build(): tensorrt.build(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32)), b"")
+def run(): compare._plan_answers(trt, backbone, b"plan", images, [1])
+for refused in {"build": [build], "run": [run]}[sys.argv[2]]:
+    try:
+        refused()
+    except PlanError as error:
+        print(error)
+"""
 
-def run(version, code=USE):
+
+def run(version, code=USE, *arguments):
     folder = FOLDER / version
     if not folder.is_dir():
         pytest.skip(f"no TensorRT bindings {version} here; make bindings fetches them where it can")
@@ -40,7 +62,7 @@ def run(version, code=USE):
     paths = [str(folder), str(support), str(HERE.parents[2]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": ":".join(paths), "LD_LIBRARY_PATH": str(folder / "stub")}
     return subprocess.run(
-        [sys.executable, "-c", code, version], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code, version, *arguments], env=environment, capture_output=True, text=True, check=False
     )
 
 
@@ -65,3 +87,18 @@ exec(compile(source.replace(old, "config.set_flag(trt.BuilderFlag.FP16)"), "spoi
     done = run(version, spoilt + USE)
     assert (done.returncode == 0) is is_there, done.stderr
     assert is_there or "has no attribute 'FP16'" in done.stderr
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_library_that_refuses_is_a_message(version):
+    done = run(version, REFUSED, "build")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"TensorRT {version} does not start: ")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_polygraphy_reaches_these_bindings(version):
+    pytest.importorskip("polygraphy")
+    done = run(version, REFUSED, "run")
+    assert done.returncode == 0, done.stderr
+    assert "does not run here: pybind11::init(): factory function returned nullptr" in done.stdout

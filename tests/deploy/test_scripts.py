@@ -1,0 +1,60 @@
+"""The scripts that run inside NVIDIA's container, as far as they go without it: its commands are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a script; `python3` and `tritonserver` only print how they are called."""
+
+    def run(script, package="", variables=None, *arguments):
+        for name, code in {
+            "dpkg-query": f"echo {package}" if package else "exit 1",
+            "python3": 'echo python3 "$@"; [ "$1" != -c ] || [ "$2" != "import PIL" ]',
+            "tritonserver": 'echo tritonserver "$@"',
+        }.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
+            (tmp_path / name).chmod(0o755)
+        environment = {"PATH": f"{tmp_path}:{os.defpath}"} | (variables or {})
+        return subprocess.run(
+            [DEPLOY / script, *arguments], env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("package", "variables", "wheel"),
+    [
+        ("10.13.3.9-1+cuda13.0", {}, "tensorrt-cu13-bindings==10.13.3.9.*"),
+        ("10.9.0.34-1+cuda12.8", {}, "tensorrt-cu12-bindings==10.9.0.34.*"),
+        ("", {"TRT_VERSION": "11.1.0.106+cuda13.3"}, "tensorrt-cu13-bindings==11.1.0.106.*"),
+        ("", {"TRT_VERSION": "10.5.0.18", "CUDA_VERSION": "12.6.2"}, "tensorrt-cu12-bindings==10.5.0.18.*"),
+    ],
+)
+def test_the_bindings_are_of_the_images_own_tensorrt(run, package, variables, wheel):
+    done = run("engines", package, variables, "pools/vit.yaml", "--trtexec")
+    assert done.returncode == 0, done.stderr
+    install, plan = done.stdout.splitlines()
+    assert wheel in install.split()
+    assert "torch" not in install
+    assert plan.endswith("plan pools/vit.yaml --trtexec")
+
+
+def test_an_image_without_tensorrt_is_a_message(run):
+    done = run("engines")
+    assert done.returncode == 1
+    assert "this image has no libnvinfer10" in done.stderr
+
+
+def test_the_server_gets_its_options(run):
+    done = run("serve", "", {}, "--log-verbose=1")
+    assert done.stdout.splitlines() == ["tritonserver --model-repository=/models --log-verbose=1"]
