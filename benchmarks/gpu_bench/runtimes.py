@@ -1,0 +1,98 @@
+"""Which runtime is at hand, what it needs built, and how this process runs what it would serve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from build_engines.canvas import Canvas
+from build_engines.errors import BuildError
+from build_engines.plans.device import find_device
+from build_engines.plans.tensorrt import load_tensorrt
+from build_engines.pool import Precision
+from build_engines.runtimes import RUNTIMES
+
+Floats = npt.NDArray[np.float32]
+Predict = Callable[[Canvas], Floats]
+
+BEST_FIRST = ("tensorrt", "torch", "embedded")
+PRECISIONS: dict[str, Precision] = {"tensorrt": "fp16", "torch": "fp16", "embedded": "fp32"}
+
+
+def best_runtime() -> tuple[str, dict[str, str]]:
+    """Return the fastest runtime that this machine has, and why not a faster one."""
+    reasons: dict[str, str] = {}
+    for runtime in BEST_FIRST:
+        reason = _missing(runtime)
+        if reason is None:
+            return runtime, reasons
+        reasons[runtime] = reason
+    raise BuildError(f"no runtime is at hand: {reasons}")
+
+
+def load(runtime: str, version: Path) -> Predict:
+    """Load in this process what a runtime serves: UINT8 [n, S, S, 3] to FP32 [n, C], both in CPU memory.
+
+    Args:
+        runtime: One of `BEST_FIRST`.
+        version: The version folder of the backbone's entry.
+    """
+    return {"tensorrt": _plan, "torch": _program, "embedded": _session}[runtime](version)
+
+
+def _missing(runtime: str) -> str | None:
+    if runtime not in RUNTIMES:
+        return "this version has no such runtime"
+    if runtime == "torch" and not torch.cuda.is_available():
+        return "there is no GPU"
+    if runtime == "tensorrt":
+        try:
+            load_tensorrt()
+            find_device()
+        except BuildError as error:
+            return str(error)
+    return None
+
+
+def _session(version: Path) -> Predict:
+    import onnxruntime  # noqa: PLC0415 (a GPU machine may have none)
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1  # as the runtime serves it
+    session = onnxruntime.InferenceSession(version / "model.onnx", options, providers=["CPUExecutionProvider"])
+    return lambda images: session.run(["probabilities"], {"image": images})[0]  # type: ignore[no-any-return]
+
+
+def _program(version: Path) -> Predict:
+    raise NotImplementedError
+
+
+def _plan(version: Path) -> Predict:
+    """Run a TensorRT plan on torch's memory and stream."""
+    trt = load_tensorrt()
+    logger = trt.Logger(trt.Logger.WARNING)
+    engine = trt.Runtime(logger).deserialize_cuda_engine((version / "model.plan").read_bytes())
+    if engine is None:
+        raise BuildError(f"TensorRT cannot load {version / 'model.plan'}")
+    context, stream = engine.create_execution_context(), torch.cuda.Stream()
+    classes = engine.get_tensor_shape("probabilities")[1]
+
+    def predict(images: Canvas) -> Floats:
+        given = torch.from_numpy(images).cuda()
+        answered = torch.empty(len(images), classes, device="cuda", dtype=torch.float32)
+        stream.wait_stream(torch.cuda.current_stream())
+        context.set_input_shape("image", tuple(given.shape))
+        context.set_tensor_address("image", given.data_ptr())
+        context.set_tensor_address("probabilities", answered.data_ptr())
+        if not context.execute_async_v3(stream.cuda_stream):
+            raise BuildError("TensorRT could not run the plan")
+        stream.synchronize()
+        result: Any = answered.cpu().numpy()
+        return result  # type: ignore[no-any-return]
+
+    return predict
