@@ -51,7 +51,8 @@ from typing import Any
 
 import torch
 from environment import RESULTS, environment, write_result
-from gpu_bench.building import build_backbones, costs
+from gpu_bench.building import build_backbones
+from gpu_bench.costs import costs
 from gpu_bench.limits import device
 from gpu_bench.load import Clients
 from gpu_bench.measure import Budget, Meter, Piece, measure, prepare

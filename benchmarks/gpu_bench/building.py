@@ -11,19 +11,16 @@ from rich.console import Console
 from build_engines.backbone import gmacs
 from build_engines.export import export
 from build_engines.plans.command import make_plans, options_of
-from build_engines.pool import Backbone, Pool
-from build_engines.profile import profile
+from build_engines.pool import Pool
 from build_engines.record import ExportRecord
 from build_engines.triton_repository import CASCADE, HOME, write_backbone
 from build_engines.workspace import Workspace
 from cascade_spec import Cascade, Serving, Stage
 from gpu_bench.deck import candidates
 from gpu_bench.studies import Line
-from gpu_bench.summary import Cost
 
 MAX_WORKSPACE_MIB = 8192
 CHECK_IMAGES = 4
-WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
 
 
 def build_backbones(pool: Pool, workspace: Workspace, repository: Path, runtime: str, console: Console) -> None:
@@ -63,13 +60,3 @@ def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repositor
 
 def _max_batch(pool: Pool, name: str) -> int:
     return pool.backbone(name).max_batch_size
-
-
-def costs(pool: Pool) -> dict[str, Cost]:
-    """Return what an image, or a call, costs in each backbone, counted without weights."""
-    return {backbone.name: _cost(backbone) for backbone in pool.backbones}
-
-
-def _cost(backbone: Backbone) -> Cost:
-    counted = profile(backbone)
-    return Cost(counted.gmacs, counted.parameters * WEIGHT_BYTES[backbone.precision])

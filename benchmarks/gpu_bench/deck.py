@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,13 +94,14 @@ def deal(
 ) -> Deck:
     """Choose the images of a deck, at the given shares of exits, and say what is right for each.
 
-    They are those that are furthest from any threshold and from a tie of two classes: what rounds otherwise in another
-    batch size then changes no answer.
+    They are of those that are furthest from any threshold and from a tie of two classes: what rounds otherwise in
+    another batch size then changes no answer. Of these, they are of as many classes as there are: an answer that goes to
+    another image is then wrong.
     """
     outcome = replay(_rule(exits), thresholds, predictions)
     clear = _clearness(outcome, thresholds)
     chosen = [
-        _clearest(np.flatnonzero(outcome.exit_stage == stage), clear, round(share * SIZE))
+        _choose(np.flatnonzero(outcome.exit_stage == stage), clear, outcome.class_id, round(share * SIZE))
         for stage, share in enumerate(exits, start=1)
     ]
     rows = np.random.default_rng(seed).permutation(np.concatenate(chosen))
@@ -110,8 +112,15 @@ def _rule(exits: Sequence[float]) -> Rule:
     return Rule((1.0,) * len(exits))
 
 
-def _clearest(rows: Rows, clear: Floats, count: int) -> Rows:
-    return rows[np.argsort(-clear[rows])][:count]
+def _choose(rows: Rows, clear: Floats, class_id: npt.NDArray[np.int32], count: int) -> Rows:
+    """Return rows of the clearer half: of each class the clearest, then of each the second, and so on."""
+    clearer = rows[np.argsort(-clear[rows], kind="stable")][: max(len(rows) // 2, count)]
+    seen: Counter[int] = Counter()
+    places = []
+    for one in class_id[clearer].tolist():
+        places.append(seen[one])
+        seen[one] += 1
+    return clearer[np.argsort(places, kind="stable")][:count]
 
 
 def _clearness(outcome: Outcome, thresholds: Sequence[float]) -> Floats:

@@ -17,7 +17,7 @@ from tritonclient.utils import InferenceServerException
 from build_engines.files import write_text_whole
 from build_engines.pool import Pool
 from gpu_bench.building import write_cascade
-from gpu_bench.deck import Deck, Floats, candidates, deal, thresholds_of
+from gpu_bench.deck import Deck, candidates, deal, thresholds_of
 from gpu_bench.in_process import InProcess, predict_all
 from gpu_bench.limits import measure_limits
 from gpu_bench.load import Clients, Load, Seen
@@ -72,31 +72,22 @@ class Piece:
 def prepare(
     study: Study, pool: Pool, predicts: Mapping[str, Predict], repository: Path, folder: Path
 ) -> list[Prepared]:
-    """Choose thresholds and images for every line, and write its cascade's entry."""
+    """Choose thresholds and images for every line, keep the images in a folder, and write each cascade's entry."""
     images = candidates(pool.canvas)
     call = min(REFERENCE_CALL, pool.backbones[0].max_batch_size)
     predictions = {name: predict_all(predict, images, call) for name, predict in predicts.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    return [_prepare(study, line, pool, predicts, images, predictions, repository, folder) for line in study.lines]
 
+    def prepared(line: Line) -> Prepared:
+        seen, file = [predictions[name] for name in line.stages], folder / f"{line.name}.npz"
+        thresholds = thresholds_of(seen, line.exits)
+        deck = deal(images, seen, line.exits, thresholds)
+        deck.save(file)
+        if line.is_cascade:
+            write_cascade(pool, line, thresholds, repository, study.most_images)
+        return Prepared(line, InProcess(line, predicts, thresholds, study.call), deck, file)
 
-def _prepare(
-    study: Study,
-    line: Line,
-    pool: Pool,
-    predicts: Mapping[str, Predict],
-    images: Floats,
-    predictions: Mapping[str, Floats],
-    repository: Path,
-    folder: Path,
-) -> Prepared:
-    seen = [predictions[name] for name in line.stages]
-    thresholds = thresholds_of(seen, line.exits)
-    deck = deal(images, seen, line.exits, thresholds)
-    deck.save(folder / f"{line.name}.npz")
-    if line.is_cascade:
-        write_cascade(pool, line, thresholds, repository, max(64, 2 * study.clients * study.batch))
-    return Prepared(line, InProcess(line, predicts, thresholds, study.call), deck, folder / f"{line.name}.npz")
+    return [prepared(line) for line in study.lines]
 
 
 @dataclass(frozen=True)

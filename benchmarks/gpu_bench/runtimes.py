@@ -65,7 +65,7 @@ def _session(version: Path) -> Predict:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # as the runtime serves it
     session = onnxruntime.InferenceSession(version / "model.onnx", options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probabilities"], {"image": images})[0]  # type: ignore[no-any-return]
+    return lambda images: session.run(["probabilities"], {"image": images})[0]
 
 
 def _program(version: Path) -> Predict:
@@ -79,7 +79,7 @@ def _plan(version: Path) -> Predict:
     engine = trt.Runtime(logger).deserialize_cuda_engine((version / "model.plan").read_bytes())
     if engine is None:
         raise BuildError(f"TensorRT cannot load {version / 'model.plan'}")
-    context, stream = engine.create_execution_context(), torch.cuda.Stream()
+    context, stream = engine.create_execution_context(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
     classes = engine.get_tensor_shape("probabilities")[1]
 
     def predict(images: Canvas) -> Floats:

@@ -16,6 +16,7 @@ from build_engines.pool import Backbone, Pool, Precision, load_pool
 
 POOLS = Path(__file__).parents[2] / "pools"
 THROUGHPUT, LATENCY = "throughput", "latency"
+LEAST_ROOM = 64
 SCALE = 8  # of the small form: sides of canvases and inputs are divided by it
 SMALL: dict[str, dict[str, Any]] = {
     "vit": {"arguments": {"patch_size": 4, "embed_dim": 48, "depth": 3, "num_heads": 3}},
@@ -68,6 +69,11 @@ class Study:
     batch: int
     call: int
     lines: tuple[Line, ...]
+
+    @property
+    def most_images(self) -> int:
+        """Return room for the images of all clients, with as much again to spare."""
+        return max(LEAST_ROOM, 2 * self.clients * self.batch)
 
     def pool(self, precision: Precision, small: bool) -> Pool:
         """Return its backbones with random weights."""

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from gpu_bench.costs import Cost, mean_gmacs
 from gpu_bench.measure import Round
 from gpu_bench.studies import LATENCY, Line, Study
 
 WAYS = ("in_process", "served")
-
-
-@dataclass(frozen=True)
-class Cost:
-    """Hold what one image, or one call, costs in a backbone.
-
-    Attributes:
-        gmacs: Multiply-accumulates of an image in units of 10⁹; those of the resize from the canvas are not counted.
-        weight_bytes: That a call reads at least.
-    """
-
-    gmacs: float
-    weight_bytes: float
 
 
 def summarise(
@@ -53,59 +40,59 @@ def limits(rounds: Sequence[Round]) -> dict[str, float]:
     return {name: median(one["limits"][name] for one in rounds) for name in ("flops", "bytes_per_s")}
 
 
-def mean_gmacs(line: Line, costs: Mapping[str, Cost]) -> float:
-    """Return the multiply-accumulates of an image at the line's exit rates, in units of 10⁹."""
-    return sum(share * costs[name].gmacs for share, name in zip(line.reached, line.stages, strict=True))
-
-
 def _way(
     study: Study, rounds: Sequence[Round], line: Line, way: str, costs: Mapping[str, Cost], canvas_bytes: int
 ) -> dict[str, Any]:
-    def middle(of: Callable[[Round], float]) -> float:
-        return median(of(one) for one in rounds)
-
-    def seen(one: Round, name: str = line.name, how: str = way) -> dict[str, Any]:
-        return one["lines"][name][how]  # type: ignore[no-any-return]
-
-    def flops(one: Round) -> float:
-        return 2e9 * mean_gmacs(line, costs) * float(seen(one)["images_per_second"])
-
-    def bytes_per_s(one: Round) -> float:
-        per_call = seen(one).get("images_per_call") or dict.fromkeys(line.stages, study.call)
-        moved = [costs[name].weight_bytes / max(per_call[name], 1) + canvas_bytes for name in line.stages]
-        return float(seen(one)["images_per_second"]) * sum(
-            share * some for share, some in zip(line.reached, moved, strict=True)
-        )
-
+    ours = [one["lines"][line.name] for one in rounds]
+    seen = [one[way] for one in ours]
+    rates = [float(one["images_per_second"]) for one in seen]
+    flops = [2e9 * mean_gmacs(line, costs) * rate for rate in rates]
+    moved = [_bytes_of_image(study, line, one, costs, canvas_bytes) * one["images_per_second"] for one in seen]
     result: dict[str, Any] = {
-        "images_per_second": middle(lambda one: seen(one)["images_per_second"]),
-        "rounds": [seen(one)["images_per_second"] for one in rounds],
-        "latency_ms": {q: middle(lambda one, q=q: seen(one)["latency_ms"][q]) for q in seen(rounds[0])["latency_ms"]},
-        "latency_ms_by_exit": _by_exit([seen(one)["latency_ms_by_exit"] for one in rounds]),
-        "wrong": sum(seen(one)["wrong"] for one in rounds),
-        "images": sum(seen(one)["images"] for one in rounds),
-        "tflops": middle(flops) / 1e12,
-        "share_of_flops": middle(lambda one: flops(one) / one["limits"]["flops"]),
-        "gigabytes_per_s": middle(bytes_per_s) / 1e9,
-        "share_of_bytes": middle(lambda one: bytes_per_s(one) / one["limits"]["bytes_per_s"]),
+        "images_per_second": median(rates),
+        "rounds": rates,
+        "latency_ms": _medians([one["latency_ms"] for one in seen]),
+        "latency_ms_by_exit": _by_exit([one["latency_ms_by_exit"] for one in seen]),
+        "wrong": sum(one["wrong"] for one in seen),
+        "images": sum(one["images"] for one in seen),
+        "tflops": median(flops) / 1e12,
+        "share_of_flops": _share(flops, rounds, "flops"),
+        "gigabytes_per_s": median(moved) / 1e9,
+        "share_of_bytes": _share(moved, rounds, "bytes_per_s"),
     }
     if line.against:
-        result["ratio"] = middle(lambda one: _faster(study, seen(one), seen(one, str(line.against))))
-    if way == "served":
-        result["of_in_process"] = middle(lambda one: _faster(study, seen(one), seen(one, how="in_process")))
+        result["ratio"] = _faster(study, seen, [one["lines"][line.against][way] for one in rounds])
+    if way != WAYS[0]:
+        result["of_in_process"] = _faster(study, seen, [one[WAYS[0]] for one in ours])
+        result["images_per_call"] = _medians([one["images_per_call"] for one in seen])
     return result
 
 
-def _faster(study: Study, one: Mapping[str, Any], other: Mapping[str, Any]) -> float:
-    """Return how many times faster one is than another, by what the study is about."""
+def _bytes_of_image(
+    study: Study, line: Line, seen: Mapping[str, Any], costs: Mapping[str, Cost], canvas_bytes: int
+) -> float:
+    """Return what an image moves at least: the canvas in each stage, and its part of the weights that a call reads."""
+    per_call = seen.get("images_per_call") or dict.fromkeys(line.stages, study.call)
+    moved = [costs[name].weight_bytes / max(per_call[name], 1) + canvas_bytes for name in line.stages]
+    return float(sum(share * some for share, some in zip(line.reached, moved, strict=True)))
+
+
+def _share(values: Sequence[float], rounds: Sequence[Round], limit: str) -> float:
+    return float(median(value / one["limits"][limit] for value, one in zip(values, rounds, strict=True)))
+
+
+def _faster(study: Study, some: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> float:
+    """Return how many times faster some are than others, round by round, by what the study is about."""
+    pairs = zip(some, others, strict=True)
     if study.metric == LATENCY:
-        return float(other["latency_ms"]["mean"] / one["latency_ms"]["mean"])
-    return float(one["images_per_second"] / other["images_per_second"])
+        return float(median(other["latency_ms"]["mean"] / one["latency_ms"]["mean"] for one, other in pairs))
+    return float(median(one["images_per_second"] / other["images_per_second"] for one, other in pairs))
 
 
 def _by_exit(rounds: Sequence[Mapping[str, Mapping[str, float]]]) -> dict[str, dict[str, float]]:
     stages = sorted({stage for one in rounds for stage in one})
-    return {
-        stage: {q: median(one[stage][q] for one in rounds if stage in one) for q in ("mean", "p50", "p99")}
-        for stage in stages
-    }
+    return {stage: _medians([one[stage] for one in rounds if stage in one]) for stage in stages}
+
+
+def _medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: median(one[name] for one in rounds if name in one) for name in rounds[0]}
