@@ -95,8 +95,8 @@ def deal(
     """Choose the images of a deck, at the given shares of exits, and say what is right for each.
 
     They are of those that are furthest from any threshold and from a tie of two classes: what rounds otherwise in
-    another batch size then changes no answer. Of these, they are of as many classes as there are: an answer that goes to
-    another image is then wrong.
+    another batch size then changes no answer. Of these, they are of as many classes as there are: an answer that goes
+    to another image is then wrong.
     """
     outcome = replay(_rule(exits), thresholds, predictions)
     clear = _clearness(outcome, thresholds)
