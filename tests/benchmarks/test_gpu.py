@@ -63,6 +63,8 @@ def test_a_deck_leaves_at_the_rates_given_and_knows_its_answers(exits):
     images = candidates(48)
     predictions = [predict(images, seed) for seed in range(len(exits))]
     thresholds = thresholds_of(predictions, exits)
+    of_all = replay(Rule((1.0,) * len(exits)), thresholds, predictions).exit_stage
+    assert [np.mean(of_all == stage + 1) for stage in range(len(exits))] == pytest.approx(exits, abs=0.01)
     deck = deal(images, predictions, exits, thresholds)
     assert [np.mean(deck.exit_stage == stage + 1) for stage in range(len(exits))] == pytest.approx(exits)
     again = replay(Rule((1.0,) * len(exits)), thresholds, [predict(deck.images, seed) for seed in range(len(exits))])
@@ -77,6 +79,15 @@ def test_a_deck_is_of_clear_images():
     top_two = np.sort(predict(deal(images, predictions, (1.0,), ()).images), axis=1)[:, -2:]
     of_all = np.sort(predictions[0], axis=1)[:, -2:]
     assert (top_two[:, 0] / top_two[:, 1]).max() <= np.median(of_all[:, 0] / of_all[:, 1])
+
+
+def test_a_deck_is_of_many_classes_where_one_is_the_clearest():
+    sure = np.full((150, 10), 0.01, np.float32)
+    sure[:, 0] = 0.91
+    others = np.full((250, 10), 0.05, np.float32)
+    others[np.arange(250), 1 + np.arange(250) % 9] = 0.55
+    deck = deal(candidates(8), [np.concatenate([sure, others])], (1.0,), ())
+    assert set(deck.class_id) == set(range(10))
 
 
 @pytest.fixture
