@@ -17,7 +17,7 @@ from build_engines.pool import Backbone, Pool, Precision, load_pool
 POOLS = Path(__file__).parents[2] / "pools"
 THROUGHPUT, LATENCY = "throughput", "latency"
 LEAST_ROOM = 64
-SCALE = 8  # of the small form: sides of canvases and inputs are divided by it
+SCALES = {"vit": 8, "efficientnet": 4}  # of the small form: sides of canvases and inputs are divided by them
 # What becomes of an architecture in the small form, by the start of its name.
 TINY_VIT = {"patch_size": 4, "embed_dim": 48, "num_heads": 3}
 SMALL: dict[str, dict[str, Any]] = {
@@ -81,7 +81,7 @@ class Study:
     def pool(self, precision: Precision, small: bool) -> Pool:
         """Return its backbones with random weights."""
         pool = load_pool(POOLS / f"{self.name}.yaml").variant(random_weights=True, precision=precision)
-        return _shrunk(pool) if small else pool
+        return _shrunk(pool, SCALES[self.name]) if small else pool
 
     def small(self) -> Study:
         """Return the same lines under a load for a laptop."""
@@ -127,17 +127,17 @@ STUDIES = {
 }
 
 
-def _shrunk(pool: Pool) -> Pool:
+def _shrunk(pool: Pool, scale: int) -> Pool:
     """Return a pool of the same names that a laptop builds and runs in a few minutes."""
     return pool.model_copy(
         update={
             "name": f"{pool.name}-small",
-            "canvas": pool.canvas // SCALE,
-            "backbones": tuple(_small(backbone) for backbone in pool.backbones),
+            "canvas": pool.canvas // scale,
+            "backbones": tuple(_small(backbone, scale) for backbone in pool.backbones),
         }
     )
 
 
-def _small(backbone: Backbone) -> Backbone:
+def _small(backbone: Backbone, scale: int) -> Backbone:
     (update,) = (update for start, update in SMALL.items() if backbone.architecture.startswith(start))
-    return backbone.model_copy(update=update | {"input_size": backbone.input_size // SCALE})
+    return backbone.model_copy(update=update | {"input_size": backbone.input_size // scale})
