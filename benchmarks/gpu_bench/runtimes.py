@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from google.protobuf import text_format
+from google.protobuf.json_format import MessageToDict
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.canvas import Canvas
 from build_engines.errors import BuildError
@@ -69,7 +74,15 @@ def _session(version: Path) -> Predict:
 
 
 def _program(version: Path) -> Predict:
-    raise NotImplementedError
+    """Run a PyTorch program by the very code that lies beside it."""
+    spec = importlib.util.spec_from_file_location("served_engine", version / "engine.py")
+    if spec is None or spec.loader is None:
+        raise BuildError(f"there is no {version / 'engine.py'}")
+    code = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(code)
+    config = text_format.Parse((version.parent / "config.pbtxt").read_text(), ModelConfig())
+    engine = code.load(version, MessageToDict(config, preserving_proto_field_name=True), 0, warnings.warn)
+    return lambda images: engine([images])
 
 
 def _plan(version: Path) -> Predict:

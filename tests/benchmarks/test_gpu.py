@@ -12,14 +12,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from gpu_bench.building import build_backbones
 from gpu_bench.costs import Cost, costs, mean_gmacs
 from gpu_bench.deck import SIZE, candidates, deal, thresholds_of
 from gpu_bench.measure import Budget, Meter, Piece, measure, prepare
-from gpu_bench.runtimes import best_runtime
+from gpu_bench.runtimes import best_runtime, load
 from gpu_bench.servers import NotServedError
 from gpu_bench.studies import STUDIES
 from gpu_bench.summary import summarise
+from rich.console import Console
 
+from build_engines.backbone import served
+from build_engines.runtimes import RUNTIMES
+from build_engines.workspace import Workspace
 from gating import Rule, replay
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
@@ -173,6 +179,19 @@ def test_ratios_are_taken_within_rounds_and_shares_of_the_card(study):
 @pytest.mark.skipif("embedded" not in best_runtime()[0], reason="there is a GPU")
 def test_on_a_cpu_it_says_why_nothing_faster_is_taken():
     assert best_runtime()[1].keys() == {"tensorrt", "torch"}
+
+
+@pytest.mark.skipif("torch" not in RUNTIMES, reason="there is no such runtime")
+def test_a_program_answers_in_this_process_what_its_backbone_does(tmp_path):
+    pool = STUDIES["vit"].pool("fp16", small=True)
+    pool = pool.model_copy(update={"backbones": pool.backbones[:1]})
+    name = pool.backbones[0].name
+    build_backbones(pool, Workspace(tmp_path), tmp_path / "repository", "torch", Console(quiet=True))
+    images = candidates(pool.canvas)[:5]
+    with torch.inference_mode():
+        expected = served(pool, pool.backbones[0])(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(load("torch", tmp_path / "repository" / name / "1")(images), expected, atol=1e-2)
+    assert (tmp_path / "repository" / name / "config.pbtxt").is_file()
 
 
 def test_the_small_form_runs_from_pool_files_to_the_result(tmp_path):
