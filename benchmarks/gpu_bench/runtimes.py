@@ -93,11 +93,11 @@ def _plan(version: Path) -> Predict:
     if engine is None:
         raise BuildError(f"TensorRT cannot load {version / 'model.plan'}")
     context, stream = engine.create_execution_context(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    classes = engine.get_tensor_shape("probabilities")[1]
 
     def predict(images: Canvas) -> Floats:
         given = torch.from_numpy(images).cuda()
-        answered = torch.empty(len(images), classes, device="cuda", dtype=torch.float32)
+        shape = len(images), engine.get_tensor_shape("probabilities")[1]
+        answered = torch.empty(shape, device="cuda", dtype=torch.float32)
         stream.wait_stream(torch.cuda.current_stream())
         context.set_input_shape("image", tuple(given.shape))
         context.set_tensor_address("image", given.data_ptr())
