@@ -74,8 +74,7 @@ def run(study: Study, runtime: str, not_served: str | None, budget: Budget, opti
     """Build, serve and measure one study; go on from what is there."""
     form = "small" if options.small else "full"
     path = options.build / f"{study.name}-{form}-{runtime}.json"
-    piece = Piece.resume(path, fingerprint(json.dumps([_machine(), runtime, options.slice_s]), repr(study)))
-    piece.not_served = not_served if not piece.rounds else piece.not_served
+    piece = Piece.resume(path, fingerprint(json.dumps([_machine(), runtime, options.slice_s]), repr(study)), not_served)
     if len(piece.rounds) >= budget.rounds:
         return piece
     pool = study.pool(PRECISIONS[runtime], options.small)

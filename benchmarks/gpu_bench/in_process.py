@@ -44,7 +44,7 @@ class InProcess:
         """Answer a deck over and over, at least once.
 
         Calls of one image are timed one by one; of more, as many images go through together as fill the calls of the
-        first stage.
+        first stage, and there is no latency to speak of.
 
         Returns:
             What was seen, and the seconds that it took.
@@ -57,7 +57,7 @@ class InProcess:
                 outcome = self.answer(group.images)
                 passed_s = time.perf_counter() - started_s
                 busy_s += passed_s
-                seen.add(_seen(group, outcome, passed_s * 1e3))
+                seen.add(_seen(group, outcome, passed_s * 1e3 if self._call == 1 else None))
         return seen, busy_s
 
     def _groups(self, deck: Deck) -> list[Deck]:
@@ -66,6 +66,7 @@ class InProcess:
         return [deck.take(np.arange(math.lcm(len(deck.images), self._call)) % len(deck.images))]
 
 
-def _seen(group: Deck, outcome: Outcome, latency_ms: float) -> Seen:
+def _seen(group: Deck, outcome: Outcome, latency_ms: float | None) -> Seen:
     right = (outcome.class_id == group.class_id) & (outcome.exit_stage == group.exit_stage)
-    return Seen({int(group.exit_stage.max()): [latency_ms]}, len(right), int(np.sum(~right)))
+    latencies_ms = {} if latency_ms is None else {int(group.exit_stage.max()): [latency_ms]}
+    return Seen(latencies_ms, len(right), int(np.sum(~right)))

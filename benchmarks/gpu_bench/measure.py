@@ -56,13 +56,13 @@ class Piece:
     not_served: str | None = None
 
     @classmethod
-    def resume(cls, path: Path, key: str) -> Piece:
-        """Read what an earlier run has measured, if it is of the same key."""
+    def resume(cls, path: Path, key: str, not_served: str | None = None) -> Piece:
+        """Read what an earlier run has measured, if it is of the same key and had the same to say of its server."""
         if path.is_file():
             kept = cls(**json.loads(path.read_text()))
-            if kept.key == key:
+            if (kept.key, kept.not_served) == (key, not_served):
                 return kept
-        return cls(key)
+        return cls(key, not_served=not_served)
 
     def save(self, path: Path) -> None:
         """Write it, whole or not at all."""

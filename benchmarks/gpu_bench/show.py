@@ -39,8 +39,8 @@ def table(name: str, study: Result) -> Table:
             exits,
             f"{seen['gmacs']:.3g}",
             _both(seen, lambda way: f"{way['images_per_second']:.0f}"),
-            _both(seen, lambda way: f"{way['latency_ms'].get('mean', float('nan')):.2f}"),
-            _both(seen, lambda way: f"{way['latency_ms'].get('p99', float('nan')):.2f}"),
+            _both(seen, lambda way: _milliseconds(way, "mean")),
+            _both(seen, lambda way: _milliseconds(way, "p99")),
             _both(seen, lambda way: f"{way['ratio']:.2f}") if seen["against"] else "",
             f"{seen['gmacs_ratio']:.2f}" if seen["against"] else "",
             _both(seen, lambda way: f"{way['share_of_flops'] * 100:.1f}"),
@@ -52,6 +52,10 @@ def table(name: str, study: Result) -> Table:
 
 def _both(seen: Result, text: Any) -> str:  # noqa: ANN401
     return " / ".join(text(seen[way]) for way in COLOURS if way in seen)
+
+
+def _milliseconds(way: Result, q: str) -> str:
+    return f"{way['latency_ms'][q]:.2f}" if way["latency_ms"] else "–"
 
 
 def plot(path: Path, title: str, studies: Mapping[str, Result]) -> None:

@@ -126,8 +126,9 @@ def test_without_a_server_it_measures_in_process_and_says_why(study, tmp_path):
     assert lines.keys() == {"vit_base_at_224", "vit_large_at_224", "b224_l224"}
     assert {way for seen in lines.values() for way in ("in_process", "served") if way in seen} == {"in_process"}
     assert {seen["in_process"]["wrong"] for seen in lines.values()} == {0}
-    assert Piece.resume(tmp_path / "piece.json", "key") == piece
-    assert Piece.resume(tmp_path / "piece.json", "of another machine") == Piece("of another machine")
+    assert Piece.resume(tmp_path / "piece.json", "key", "there is none") == piece
+    assert Piece.resume(tmp_path / "piece.json", "key", None) == Piece("key")  # now there is one
+    assert Piece.resume(tmp_path / "piece.json", "another", "there is none") == Piece("another", [], "there is none")
 
 
 def test_wrong_answers_are_counted(study, tmp_path, monkeypatch):
