@@ -21,7 +21,7 @@ rich, tritonclient[grpc]; nvidia-pytriton and numpy<2 to serve; matplotlib to pl
 has none is prepared in two steps. Where there is a network, with the same Python:
 
     NEEDED="nvidia-pytriton numpy<2 tritonclient[grpc] pydantic pyyaml"
-    pip download --dest wheels $NEEDED
+    pip download --dest wheels $NEEDED      # 100 MB: where less may be carried at a time, --no-deps and several goes
 
 and on the machine, in the repository's root, with the folder `wheels` in it:
 
