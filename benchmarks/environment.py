@@ -39,7 +39,7 @@ def write_result(
     seen = environment()
     machine = machine or f"{seen['cores']}core"
     tag = f"{machine}-py{seen['python']}-{package}{seen['packages'][package]}"
-    path = folder / f"{name}-{tag}.json"
+    path = folder / f"{name}-{tag.replace('+', '-')}.json"
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"environment": seen, **content}, indent=1) + "\n")
     return path
