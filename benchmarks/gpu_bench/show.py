@@ -13,6 +13,7 @@ from gpu_bench.studies import LATENCY
 Result = Mapping[str, Any]
 COLOURS = {"in_process": "tab:gray", "served": "tab:green"}
 HEIGHT_OF_LINE = 0.42
+WHOLE = 100  # from here on, figures without a point
 
 
 def table(name: str, study: Result) -> Table:
@@ -84,7 +85,7 @@ def _draw_speeds(axes: Any, name: str, study: Result) -> None:  # noqa: ANN401
         places = [place for place, (_, seen) in enumerate(lines) if way in seen]
         values = [_speed(lines[place][1][way], is_latency) for place in places]
         bars = axes.barh([place + offset for place in places], values, 0.38, color=COLOURS[way], label=_words(way))
-        axes.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
+        axes.bar_label(bars, fmt=_short, padding=3, fontsize=8)
     axes.set_yticks(range(len(lines)), [line for line, _ in lines])
     axes.invert_yaxis()
     axes.margins(x=0.12)
@@ -112,6 +113,10 @@ def _draw_ratios(axes: Any, study: Result) -> None:  # noqa: ANN401
 
 def _speed(seen: Result, is_latency: bool) -> float:
     return float(seen["latency_ms"]["mean"] if is_latency else seen["images_per_second"])
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= WHOLE else f"{value:.3g}"
 
 
 def _words(way: str) -> str:
