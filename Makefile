@@ -59,7 +59,7 @@ bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygra
 	$(BIN)/pip install --quiet --editable '.[polygraphy]'
 
 test: install ## Run every test against the real embedded server
-	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)
+	$(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
 
 soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
 	$(BIN)/pytest -m soak -s $(TEST_OPTIONS)

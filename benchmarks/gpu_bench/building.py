@@ -1,0 +1,89 @@
+"""Build what is served: backbones with random weights, and a cascade entry for each line of the study."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from google.protobuf import text_format
+from rich.console import Console
+
+from build_engines.backbone import gmacs
+from build_engines.export import export
+from build_engines.files import sha256, write_folder_whole
+from build_engines.plans.command import make_plans, options_of
+from build_engines.pool import Backbone, Pool
+from build_engines.record import ExportRecord
+from build_engines.runtimes import RUNTIMES
+from build_engines.triton_repository import CASCADE, HOME, backbone_config, write_backbone
+from build_engines.workspace import Workspace
+from cascade_spec import Cascade, Serving, Stage
+from gpu_bench.deck import candidates
+from gpu_bench.studies import Line
+
+MAX_WORKSPACE_MIB = 8192
+CHECK_IMAGES = 4
+
+
+def build_backbones(pool: Pool, workspace: Workspace, repository: Path, runtime: str, console: Console) -> None:
+    """Write the entry of every backbone; what an earlier run has built stays.
+
+    Raises:
+        BuildError: a backbone cannot be exported, or the runtime cannot build it.
+    """
+    if runtime == "torch":
+        for backbone in pool.backbones:
+            console.print(f"exporting {backbone.name}")
+            _write_program(pool, backbone, workspace, repository)
+        return
+    images = candidates(pool.canvas)[:CHECK_IMAGES]
+    for backbone in pool.backbones:
+        if ExportRecord.of(pool, backbone, workspace) is None:
+            console.print(f"exporting {backbone.name}")
+            export(pool, backbone, workspace, images)
+    if runtime == "tensorrt":
+        make_plans(workspace, options_of(pool, MAX_WORKSPACE_MIB, False, "none"), console)
+    for backbone in pool.backbones:
+        write_backbone(pool, backbone, workspace, repository, runtime)
+
+
+def _write_program(pool: Pool, backbone: Backbone, workspace: Workspace, repository: Path) -> None:
+    """Write the entry of a PyTorch program, without the ONNX file that other entries are known by.
+
+    It takes minutes to make for a pool, and the PyTorch at hand may not be able to.
+    """
+    runtime = RUNTIMES["torch"]
+    files, config = runtime.files(pool, backbone, workspace), backbone_config(pool, backbone, runtime)
+    for name, source in files.items():
+        config.parameters[f"{name}_sha256"].string_value = sha256(source)
+
+    def write(folder: Path) -> None:
+        (folder / "1").mkdir()
+        for name, source in files.items():
+            shutil.copyfile(source, folder / "1" / name)
+        (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
+
+    write_folder_whole(repository / backbone.name, write)
+
+
+def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repository: Path, max_images: int) -> None:
+    """Write a line's cascade as an entry of the line's name: all of them are served at once."""
+    entry = repository / line.name
+    shutil.rmtree(entry, ignore_errors=True)
+    ignored = shutil.ignore_patterns("cascade.json", "__pycache__", ".*")
+    shutil.copytree(HOME / CASCADE, entry, ignore=ignored)
+    config = entry / "config.pbtxt"
+    config.write_text(config.read_text().replace(f'name: "{CASCADE}"', f'name: "{line.name}"'))
+    stages = tuple(
+        Stage(name, threshold=threshold, cost=gmacs(pool.backbone(name)), max_batch_size=_max_batch(pool, name))
+        for name, threshold in zip(line.stages, (*thresholds, None), strict=True)
+    )
+    # By BLS whatever the runtime: it is the way that stages on a GPU are reached.
+    serving = Serving(reach="bls", max_images_in_flight=max_images)
+    cascade = Cascade(line.name, pool.canvas, pool.labels, stages, serving=serving)
+    (entry / "cascade.json").write_text(cascade.to_json())
+
+
+def _max_batch(pool: Pool, name: str) -> int:
+    return pool.backbone(name).max_batch_size

@@ -1,0 +1,40 @@
+"""What an image, or a call, costs in a backbone, counted without weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from build_engines.pool import Backbone, Pool
+from build_engines.profile import profile
+from gpu_bench.studies import Line
+
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Hold what a backbone costs.
+
+    Attributes:
+        gmacs: Multiply-accumulates of an image in units of 10⁹; those of the resize from the canvas are not counted.
+        weight_bytes: That a call reads at least.
+    """
+
+    gmacs: float
+    weight_bytes: float
+
+
+def costs(pool: Pool) -> dict[str, Cost]:
+    """Count what each backbone costs."""
+    return {backbone.name: _cost(backbone) for backbone in pool.backbones}
+
+
+def mean_gmacs(line: Line, costs: Mapping[str, Cost]) -> float:
+    """Return the multiply-accumulates of an image at the line's exit rates, in units of 10⁹."""
+    return sum(share * costs[name].gmacs for share, name in zip(line.reached, line.stages, strict=True))
+
+
+def _cost(backbone: Backbone) -> Cost:
+    counted = profile(backbone)
+    return Cost(counted.gmacs, counted.parameters * WEIGHT_BYTES[backbone.precision])
