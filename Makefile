@@ -7,6 +7,7 @@ PERF_ANALYZER := .perf_analyzer
 # The image that serves plans builds them: a plan loads in no other TensorRT. This is the one place that names it.
 TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
 SHM_SIZE ?= 1g
+HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
 CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1
 
@@ -49,8 +50,8 @@ engines: ## Build the TensorRT plans of POOL on this GPU, in the container that 
 	docker run --rm --gpus all --volume $(CURDIR):/work --workdir /work --user $$(id -u):$$(id -g) --env HOME=/tmp \
 	  $(TRITON_IMAGE) deploy/engines $(POOL) $(PLAN_OPTIONS)
 
-serve-gpu: ## Serve model_repository on this machine's GPUs, in that same container, until Ctrl-C
-	docker run --rm --gpus all --shm-size $(SHM_SIZE) --publish 8000-8002:8000-8002 \
+serve-gpu: ## Serve model_repository on this machine's GPUs, in that same container, until Ctrl-C; HOST=0.0.0.0 for others
+	docker run --rm --gpus all --shm-size $(SHM_SIZE) --publish $(HOST):8000-8002:8000-8002 \
 	  --volume $(CURDIR)/model_repository:/models:ro --volume $(CURDIR)/deploy:/deploy:ro \
 	  $(TRITON_IMAGE) /deploy/serve $(TRITON_OPTIONS)
 
