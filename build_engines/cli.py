@@ -128,12 +128,12 @@ def check(
 @app.command()
 @friendly
 def profile(pool: PoolFile) -> None:
-    """Count the multiply-accumulates of every backbone; no weights are needed."""
+    """Count the multiply-accumulates of every backbone; no weights are needed, but ONNX files of your own."""
     from build_engines.profile import profile  # noqa: PLC0415 (torch takes seconds)
 
     loaded = load_pool(pool)
     with progress_bar(console) as progress:
-        profiles = [profile(backbone) for backbone in progress.track(loaded.backbones, description="counting")]
+        profiles = [profile(loaded, b) for b in progress.track(loaded.backbones, description="counting")]
     console.print(profile_table(loaded, profiles))
 
 

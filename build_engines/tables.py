@@ -62,7 +62,7 @@ def profile_table(pool: Pool, profiles: Sequence[Profile]) -> Table:
             str(backbone.input_size),
             f"{profile.gmacs:.3g}",
             f"{profile.parameters / 1e6:.1f}",
-            backbone.architecture if backbone.is_pretrained else backbone.weights,
+            profile.weights,
             profile.licence,
         )
     return table
