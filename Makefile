@@ -12,7 +12,7 @@ CHECKED := build_engines build_cascade embedded_server demo client/cascade_clien
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer engines bindings test soak lint format clean
+.PHONY: help install demo serve perf-analyzer engines bindings test large soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +52,10 @@ bindings: install ## Fetch TensorRT's Python bindings of two majors, to test the
 	PYTHON=$(BIN)/python deploy/bindings
 
 test: install ## Run every test against the real embedded server
-	$(BIN)/pytest -m 'not gpu and not soak' $(TEST_OPTIONS)
+	$(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
+
+large: install ## Export the largest backbone of every ImageNet pool, random weights, in FP32 and FP16
+	$(BIN)/pytest -m large -s $(TEST_OPTIONS)
 
 soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
 	$(BIN)/pytest -m soak -s $(TEST_OPTIONS)

@@ -109,6 +109,7 @@ def repository(
 def check(
     pools: PoolFiles,
     build: Build = Path("build"),
+    images: Images = None,
     random_weights: RandomWeights = False,
     precision: PrecisionName = None,
 ) -> None:
@@ -117,7 +118,7 @@ def check(
     work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
     with progress_bar(console) as progress:
         checkups = [
-            check_up(pool, backbone, Workspace.of(pool, build))
+            check_up(pool, backbone, Workspace.of(pool, build), images)
             for pool, backbone in progress.track(work, description="checking")
         ]
     console.print(checkup_table(checkups))
