@@ -71,7 +71,7 @@ def require_agreement(backbone: Backbone, check: GraphCheck) -> None:
     if not difference <= tolerance:  # so put, NaN fails too
         advice = "" if backbone.precision == "fp32" else "; write `precision: fp32` for this backbone"
         raise CheckError(
-            f"backbone {backbone.name!r}: ONNX Runtime differs from PyTorch by {difference:.2g} "
+            f"backbone {backbone.name!r}: the exported file differs from what it was exported from by {difference:.2g} "
             f"(tolerance {tolerance} in {backbone.precision}); the file was not kept{advice}"
         )
 

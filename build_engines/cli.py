@@ -122,6 +122,8 @@ def check(
             for pool, backbone in progress.track(work, description="checking")
         ]
     console.print(checkup_table(checkups))
+    for problem in (checkup.problem for checkup in checkups if checkup.problem):
+        console.print(problem, markup=False, highlight=False, soft_wrap=True)
     if not all(checkup.is_clean for checkup in checkups):
         raise typer.Exit(1)
 

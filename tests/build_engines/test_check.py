@@ -82,11 +82,15 @@ def test_the_command_checks_pools_and_fails_where_one_backbone_does(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("good")))
     save_random_weights(pool)
     write_pool(tmp_path, backbone_entry("good"), backbone_entry("missing"))
-    done = CliRunner().invoke(app, ["check", str(path), "--build", str(tmp_path / "build")], env={"COLUMNS": "300"})
+    done = CliRunner().invoke(app, ["check", str(path), "--build", str(tmp_path / "build")])
     assert done.exit_code == 1
     rows = {row.split("│")[1].strip(): row for row in done.output.splitlines() if row.startswith("│")}
     assert "yes" in rows["good"]
-    assert "no weights at" in rows["missing"]
+    assert "no" in rows["missing"].split("│")[2]
+    assert (
+        f"backbone 'missing': no weights at {tmp_path / 'missing.safetensors'}; train it or put the file there"
+        in done.output
+    )
 
 
 def test_random_weights_are_kept_apart(tmp_path):
