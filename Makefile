@@ -14,7 +14,7 @@ CHECKED := build_engines build_cascade embedded_server demo client/cascade_clien
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer engines serve-gpu bindings test soak lint format clean
+.PHONY: help install demo serve perf-analyzer engines serve-gpu bindings test large soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygra
 
 test: install ## Run every test against the real embedded server
 	$(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
+
+large: install ## Export the largest backbone of every ImageNet pool, random weights, in FP32 and FP16
+	$(BIN)/pytest -m large -s $(TEST_OPTIONS)
 
 soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
 	$(BIN)/pytest -m soak -s $(TEST_OPTIONS)

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from build_engines.errors import PoolError, WeightsError
-from build_engines.pool import Backbone, Pool
+from build_engines.graph import to_onnx
+from build_engines.model import Model
+from build_engines.pool import Backbone, Pool, TimmBackbone
 from build_engines.preprocessing import DataConfig, Preprocessing, ServedBackbone
 from build_engines.random_weights import settle
 from build_engines.samples import sample_canvases
-from build_engines.zoo import check_architecture, check_pretrained, not_fetched
+from build_engines.zoo import check_architecture, check_pretrained, not_fetched, of_timm
 
 LONGEST_CAUSE = 300  # torch lists every parameter
 
@@ -38,20 +40,19 @@ def create(backbone: Backbone, *, pretrained: bool = False) -> nn.Module:
     """Create the architecture in evaluation mode, with timm's pretrained weights or random ones.
 
     Raises:
-        PoolError: unknown architecture, or arguments it does not take.
+        PoolError: an architecture that timm does not know, or arguments it does not take.
     """
-    check_architecture(backbone)
-    arguments = _image_size(backbone) | backbone.arguments
+    known = of_timm(backbone)
+    check_architecture(known)
+    arguments = _image_size(known) | known.arguments
     try:
-        model = timm.create_model(
-            backbone.architecture, pretrained=pretrained, num_classes=backbone.classes, **arguments
-        )
+        model = timm.create_model(known.architecture, pretrained=pretrained, num_classes=known.classes, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
-        raise PoolError(f"backbone {backbone.name!r}: {backbone.architecture} refuses {arguments}: {error}") from error
+        raise PoolError(f"backbone {known.name!r}: {known.architecture} refuses {arguments}: {error}") from error
     return cast(nn.Module, model.eval())
 
 
-def load(pool: Pool, backbone: Backbone) -> nn.Module:
+def load(pool: Pool, backbone: TimmBackbone) -> nn.Module:
     """Create a backbone with its weights, in evaluation mode.
 
     Raises:
@@ -78,7 +79,7 @@ def data_config(backbone: Backbone, model: nn.Module) -> DataConfig:
     )
 
 
-def served(pool: Pool, backbone: Backbone) -> ServedBackbone:
+def served(pool: Pool, backbone: TimmBackbone) -> ServedBackbone:
     """Return the whole graph that Triton serves: canvas in, probabilities out.
 
     Raises:
@@ -92,6 +93,37 @@ def served(pool: Pool, backbone: Backbone) -> ServedBackbone:
     return ServedBackbone(preprocessing, model).eval()
 
 
+def open_model(pool: Pool, backbone: TimmBackbone) -> Model:
+    """Return a backbone ready to be exported.
+
+    Raises:
+        PoolError: unknown architecture or arguments.
+        WeightsError: the weights are missing or do not fit.
+    """
+    whole = served(pool, backbone)
+    data = data_config(backbone, whole.backbone)
+    return Model(whole, data, gmacs(backbone), lambda: to_onnx(whole, pool.canvas, "probabilities"))
+
+
+def check_source(pool: Pool, backbone: TimmBackbone) -> None:
+    """Check that a backbone can be made, as far as that takes no time.
+
+    Raises:
+        PoolError: unknown architecture or tag.
+        WeightsError: the weights file is missing, or timm has no such pretrained weights.
+    """
+    check_architecture(backbone)
+    check_weights_file(pool, backbone)
+    if backbone.is_pretrained:
+        check_pretrained(backbone)
+
+
+def parameters(backbone: TimmBackbone) -> int:
+    """Count the numbers that the weights are."""
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in create(backbone).parameters())
+
+
 def gmacs(backbone: Backbone) -> float:
     """Count the multiply-accumulates of one image, in units of 10⁹, attention's matrix products included.
 
@@ -102,7 +134,7 @@ def gmacs(backbone: Backbone) -> float:
     return float(counter.get_total_flops() / 2e9)
 
 
-def _image_size(backbone: Backbone) -> dict[str, Any]:
+def _image_size(backbone: TimmBackbone) -> dict[str, Any]:
     """Architectures of one fixed input size (ViT) are told the size; the others take any."""
     config = timm.get_pretrained_cfg(backbone.architecture)
     fixed = config is not None and config.fixed_input_size
@@ -119,7 +151,7 @@ def _at_input_size(weights: dict[str, Tensor], model: nn.Module) -> dict[str, Te
     return weights | {"pos_embed": resample_abs_pos_embed(given, grid, num_prefix_tokens=class_tokens)}
 
 
-def _fetch(pool: Pool, backbone: Backbone) -> nn.Module:
+def _fetch(pool: Pool, backbone: TimmBackbone) -> nn.Module:
     check_architecture(backbone)
     check_pretrained(backbone)
     try:
@@ -130,7 +162,7 @@ def _fetch(pool: Pool, backbone: Backbone) -> nn.Module:
         raise not_fetched(pool, backbone, str(error)[:LONGEST_CAUSE]) from error
 
 
-def _read_weights(pool: Pool, backbone: Backbone, model: nn.Module) -> None:
+def _read_weights(pool: Pool, backbone: TimmBackbone, model: nn.Module) -> None:
     check_weights_file(pool, backbone)
     path = pool.weights_file(backbone)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,35 +28,38 @@ CLASS_AGREEMENT_FLOOR = 0.98
 Floats = npt.NDArray[np.float32]
 
 
-def check_graph(backbone: Backbone, served: ServedBackbone, onnx_file: Path, images: Canvas) -> GraphCheck:
-    """Compare ONNX Runtime with PyTorch, which computes in FP32, at several batch sizes.
+def compare_graph(served: ServedBackbone, onnx_file: Path, images: Canvas) -> GraphCheck:
+    """Compare ONNX Runtime with PyTorch, which computes in FP32, on all images, at several batch sizes.
 
     Args:
-        backbone: Its precision says how large a difference may be.
         served: The PyTorch module that was exported.
         onnx_file: The exported file.
-        images: UINT8 [N, S, S, 3].
+        images: UINT8 [N, S, S, 3], N of at least 1.
+    """
+    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+    pairs = []
+    for rows in _batches(images):
+        (answer,) = session.run(["probabilities"], {"image": rows})
+        pairs.append((answer, _probabilities(served, torch.from_numpy(rows))))
+    return GraphCheck(
+        largest_probability_difference=max(float(np.abs(a - b).max()) for a, b in pairs),
+        class_agreement=float(np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))),
+    )
+
+
+def require_agreement(backbone: Backbone, check: GraphCheck) -> None:
+    """Check that a file answers as PyTorch does, as closely as its precision lets it.
 
     Raises:
         CheckError: the largest difference of a probability is beyond the tolerance.
     """
-    session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
-    pairs = []
-    for batch in BATCHES:
-        rows = np.resize(images, (batch, *images.shape[1:]))
-        (answer,) = session.run(["probabilities"], {"image": rows})
-        pairs.append((answer, _probabilities(served, torch.from_numpy(rows))))
-    check = GraphCheck(
-        largest_probability_difference=max(float(np.abs(a - b).max()) for a, b in pairs),
-        class_agreement=float(np.mean(np.concatenate([a.argmax(1) == b.argmax(1) for a, b in pairs]))),
-    )
     difference, tolerance = check.largest_probability_difference, PROBABILITY_TOLERANCES[backbone.precision]
     if not difference <= tolerance:  # so put, NaN fails too
+        advice = "" if backbone.precision == "fp32" else "; write `precision: fp32` for this backbone"
         raise CheckError(
-            f"backbone {backbone.name!r}: ONNX Runtime differs from PyTorch by {difference:.2g} "
-            f"(tolerance {tolerance} in {backbone.precision}); the file was not kept"
+            f"backbone {backbone.name!r}: the exported file differs from what it was exported from by {difference:.2g} "
+            f"(tolerance {tolerance} in {backbone.precision}); the file was not kept{advice}"
         )
-    return check
 
 
 def check_preprocessing(
@@ -85,11 +89,11 @@ def check_preprocessing(
         mean_pixel_difference=float(levels.mean()),
         class_agreement=float((our_class == their_class).float().mean()),
     )
-    _require_agreement(name, check, class_floor)
+    _require_same_inputs(name, check, class_floor)
     return check
 
 
-def _require_agreement(name: str, check: PreprocessingCheck, class_floor: float) -> None:
+def _require_same_inputs(name: str, check: PreprocessingCheck, class_floor: float) -> None:
     within = (
         check.largest_pixel_difference <= LARGEST_PIXEL_TOLERANCE
         and check.mean_pixel_difference <= MEAN_PIXEL_TOLERANCE
@@ -103,6 +107,14 @@ def _require_agreement(name: str, check: PreprocessingCheck, class_floor: float)
             f"same class on {check.class_agreement:.1%} of {check.images} images ({class_floor:.0%}); "
             "nothing was exported"
         )
+
+
+def _batches(images: Canvas) -> Iterator[Canvas]:
+    """Yield each batch size once, the images over again where there are too few, then all others."""
+    for batch in BATCHES:
+        yield np.resize(images, (batch, *images.shape[1:]))
+    for start in range(BATCHES[-1], len(images), BATCHES[-1]):
+        yield images[start : start + BATCHES[-1]]
 
 
 def _timm_inputs(data: DataConfig, images: Canvas) -> torch.Tensor:

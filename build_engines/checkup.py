@@ -44,25 +44,32 @@ class Checkup:
         return self.problem is None and not self.unlisted and not self.leftovers
 
 
-def check_up(pool: Pool, backbone: Backbone, workspace: Workspace) -> Checkup:
-    """Export a backbone unless it is there up to date, compare, inspect; in a process that ends with it."""
+def check_up(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None = None) -> Checkup:
+    """Export a backbone unless it is there up to date, compare, inspect; in a process that ends with it.
+
+    Args:
+        pool: The pool.
+        backbone: One of its backbones.
+        workspace: Where the file goes.
+        images: A folder of labelled images to compare on; crops of two photographs if None.
+    """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
-            return executor.submit(_check_up, pool, backbone, workspace).result()
+            return executor.submit(_check_up, pool, backbone, workspace, images).result()
         except BuildError as error:
             return Checkup(backbone.name, problem=str(error))
         except BrokenProcessPool:
             return Checkup(backbone.name, problem="its process was killed, most likely for want of memory")
 
 
-def _check_up(pool: Pool, backbone: Backbone, workspace: Workspace) -> Checkup:
+def _check_up(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None) -> Checkup:
     from build_engines.export import export  # noqa: PLC0415 (torch takes seconds)
     from build_engines.inspection import leftovers, load_graph, unlisted_operators  # noqa: PLC0415
     from build_engines.samples import check_images  # noqa: PLC0415
 
     start = time.perf_counter()
     present = ExportRecord.of(pool, backbone, workspace)
-    record = present or export(pool, backbone, workspace, check_images(pool, None))
+    record = present or export(pool, backbone, workspace, check_images(pool, images))
     seconds, peak_bytes = time.perf_counter() - start, _peak_bytes()
     graph = load_graph(workspace.onnx(backbone.name))
     return Checkup(

@@ -114,6 +114,7 @@ def repository(
 def check(
     pools: PoolFiles,
     build: Build = Path("build"),
+    images: Images = None,
     random_weights: RandomWeights = False,
     precision: PrecisionName = None,
 ) -> None:
@@ -122,10 +123,12 @@ def check(
     work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
     with progress_bar(console) as progress:
         checkups = [
-            check_up(pool, backbone, Workspace.of(pool, build))
+            check_up(pool, backbone, Workspace.of(pool, build), images)
             for pool, backbone in progress.track(work, description="checking")
         ]
     console.print(checkup_table(checkups))
+    for problem in (checkup.problem for checkup in checkups if checkup.problem):
+        console.print(problem, markup=False, highlight=False, soft_wrap=True)
     if not all(checkup.is_clean for checkup in checkups):
         raise typer.Exit(1)
 
@@ -133,12 +136,12 @@ def check(
 @app.command()
 @friendly
 def profile(pool: PoolFile) -> None:
-    """Count the multiply-accumulates of every backbone; no weights are needed."""
+    """Count the multiply-accumulates of every backbone; no weights are needed, but ONNX files of your own."""
     from build_engines.profile import profile  # noqa: PLC0415 (torch takes seconds)
 
     loaded = load_pool(pool)
     with progress_bar(console) as progress:
-        profiles = [profile(backbone) for backbone in progress.track(loaded.backbones, description="counting")]
+        profiles = [profile(loaded, b) for b in progress.track(loaded.backbones, description="counting")]
     console.print(profile_table(loaded, profiles))
 
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import onnx
-import torch
+from onnx import ModelProto
 
-from build_engines import backbone as backbones
+from build_engines import backbone as timm_backbone
+from build_engines import onnx_backbone
 from build_engines.canvas import Canvas
-from build_engines.checks import CLASS_AGREEMENT_FLOOR, check_graph, check_preprocessing
-from build_engines.errors import BuildError
+from build_engines.checks import (
+    BATCHES,
+    CLASS_AGREEMENT_FLOOR,
+    PROBABILITY_TOLERANCES,
+    check_preprocessing,
+    compare_graph,
+    require_agreement,
+)
 from build_engines.files import sha256, write_text_whole, write_whole
 from build_engines.half import to_half
-from build_engines.pool import Backbone, Pool, Precision
+from build_engines.model import Model
+from build_engines.pool import Backbone, OnnxBackbone, Pool
 from build_engines.preprocessing import ServedBackbone
 from build_engines.record import ExportRecord, GraphCheck, made_of
 from build_engines.workspace import Workspace
-from build_engines.zoo import check_architecture, check_pretrained
+from build_engines.zoo import of_timm
 
-OPSET = 20  # 23 and later write attention as an operator that TensorRT before 10.14 does not know
-EXAMPLE_BATCH = 2
+# In FP16 the first convolutions go back to FP32 where half of the tolerance does not do: these images stand for many.
+FP32_CONVOLUTIONS = (0, 3)
+ENOUGH = 0.5
 
 
 def check_pool(pool: Pool) -> None:
@@ -29,13 +37,25 @@ def check_pool(pool: Pool) -> None:
 
     Raises:
         PoolError: unknown architecture or tag.
-        WeightsError: a weights file is missing, or timm has no such pretrained weights.
+        WeightsError: a file is missing or no ONNX file to be used, or timm has no such pretrained weights.
     """
     for backbone in pool.backbones:
-        check_architecture(backbone)
-        backbones.check_weights_file(pool, backbone)
-        if backbone.is_pretrained:
-            check_pretrained(backbone)
+        if isinstance(backbone, OnnxBackbone):
+            onnx_backbone.check_source(pool, backbone)
+        else:
+            timm_backbone.check_source(pool, of_timm(backbone))
+
+
+def open_model(pool: Pool, backbone: Backbone) -> Model:
+    """Return a backbone ready to be exported.
+
+    Raises:
+        PoolError: unknown architecture or arguments.
+        WeightsError: the weights are missing or do not fit, or the ONNX file is not what the pool file says.
+    """
+    if isinstance(backbone, OnnxBackbone):
+        return onnx_backbone.open_model(pool, backbone)
+    return timm_backbone.open_model(pool, of_timm(backbone))
 
 
 def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas) -> ExportRecord:
@@ -52,20 +72,17 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
         WeightsError: the weights are missing or do not fit.
         CheckError: the file does not agree with PyTorch, or its preprocessing with timm's; it is not kept.
     """
-    served = backbones.served(pool, backbone)
-    data, floor = backbones.data_config(backbone, served.backbone), 0.0 if backbone.is_random else CLASS_AGREEMENT_FLOOR
-    preprocessing = check_preprocessing(backbone.name, served, data, images, floor)
+    model = open_model(pool, backbone)
+    floor = 0.0 if backbone.is_random else CLASS_AGREEMENT_FLOOR
+    preprocessing = check_preprocessing(backbone.name, model.served, model.data, images, floor)
     checks: list[GraphCheck] = []
-
-    def write(path: Path) -> None:
-        _write_onnx(served, pool.canvas, backbone.precision, path)
-        checks.append(check_graph(backbone, served, path, images))
-
-    write_whole(workspace.onnx(backbone.name), write)
+    write_whole(
+        workspace.onnx(backbone.name), lambda path: checks.append(_write_checked(backbone, model, images, path))
+    )
     record = ExportRecord(
         made_of=made_of(pool, backbone),
         onnx_sha256=sha256(workspace.onnx(backbone.name)),
-        gmacs=backbones.gmacs(backbone),
+        gmacs=model.gmacs,
         graph=checks[0],
         preprocessing=preprocessing,
     )
@@ -73,38 +90,27 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
     return record
 
 
-def _write_onnx(served: ServedBackbone, canvas: int, precision: Precision, path: Path) -> None:
-    example = torch.zeros(EXAMPLE_BATCH, canvas, canvas, 3, dtype=torch.uint8)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns about itself
-        program = torch.onnx.export(
-            served,
-            (example,),
-            dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            input_names=["image"],
-            output_names=["probabilities"],
-            opset_version=OPSET,
-            verbose=False,
-        )
-    if program is None:
-        raise BuildError("torch.onnx.export returned no program")
-    model = program.model_proto
-    _strip_local_paths(model)
-    if precision == "fp16":
-        model = to_half(model)
+def _write_checked(backbone: Backbone, model: Model, images: Canvas, path: Path) -> GraphCheck:
+    """Write the graph in the backbone's precision and check it; in FP16 as much of it as the answers bear."""
+    graph = model.graph()
+    if backbone.precision == "fp32":
+        _save(graph, path)
+        check = compare_graph(model.served, path, images[: BATCHES[-1]])
+    else:
+        check = _write_half(graph, model.served, images, path)
+    require_agreement(backbone, check)
+    return check
+
+
+def _write_half(graph: ModelProto, served: ServedBackbone, images: Canvas, path: Path) -> GraphCheck:
+    for fp32_convolutions in FP32_CONVOLUTIONS:
+        _save(to_half(graph, fp32_convolutions), path)
+        check = compare_graph(served, path, images).model_copy(update={"fp32_convolutions": fp32_convolutions})
+        if check.largest_probability_difference <= ENOUGH * PROBABILITY_TOLERANCES["fp16"]:
+            break
+    return check
+
+
+def _save(model: ModelProto, path: Path) -> None:
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, path)
-
-
-def _strip_local_paths(model: onnx.ModelProto) -> None:
-    """Drop the exporter's stack traces, which name files of this machine."""
-    del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        del value.metadata_props[:]
-    for initializer in model.graph.initializer:
-        del initializer.metadata_props[:]

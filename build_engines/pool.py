@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from build_engines.errors import PoolError
 from build_engines.files import read_text
@@ -16,6 +17,7 @@ from build_engines.labels import resolve_labels
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
+TIMM, ONNX = "a timm backbone", "an ONNX backbone"
 SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
 
 Precision = Literal["fp32", "fp16"]
@@ -23,20 +25,20 @@ Channels = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
 
 
-class Backbone(BaseModel):
-    """Describe one pretrained classifier: architecture, weights, input size.
+class Backbone(BaseModel, ABC):
+    """Describe one pretrained classifier, wherever it comes from.
 
-    Preprocessing fields left out are taken from timm's `pretrained_cfg`.
+    Attributes:
+        mean: Of each channel; what `std` divides is the difference from it.
+        crop_pct: Share of the resized image's side that the centre crop keeps.
+        interpolation: Of the resize, which is antialiased.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
-    architecture: str
-    weights: str
     input_size: Annotated[int, Field(ge=8, le=2048)]
     classes: Annotated[int, Field(ge=1)]
-    arguments: dict[str, Any] = Field(default_factory=dict)
     mean: Channels | None = None
     std: tuple[Positive, Positive, Positive] | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
@@ -45,19 +47,82 @@ class Backbone(BaseModel):
     max_batch_size: Annotated[int, Field(ge=1)] = 32
 
     @property
+    @abstractmethod
+    def source(self) -> str:
+        """Say where the weights come from: the name of a file, `pretrained` or `random`."""
+
+    @property
     def is_pretrained(self) -> bool:
         """Tell whether timm downloads the weights."""
-        return self.weights == PRETRAINED
+        return self.source == PRETRAINED
 
     @property
     def is_random(self) -> bool:
         """Tell whether the weights are drawn at random: for measuring and checking only."""
-        return self.weights == RANDOM
+        return self.source == RANDOM
 
     @property
     def has_file(self) -> bool:
-        """Tell whether `weights` names a file."""
+        """Tell whether the weights lie in a file of the user's."""
         return not self.is_pretrained and not self.is_random
+
+    def with_random_weights(self) -> Self:
+        """Return the same architecture with random weights; a backbone that is a file stays as it is."""
+        return self
+
+
+class TimmBackbone(Backbone):
+    """Name an architecture of timm's, its weights and its input size.
+
+    Preprocessing fields left out are taken from timm's `pretrained_cfg`; `mean` and `std` are of pixels in 0..1.
+    """
+
+    architecture: str
+    weights: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Return `weights`."""
+        return self.weights
+
+    def with_random_weights(self) -> Self:
+        """Return the same architecture with random weights."""
+        return self.model_copy(update={"weights": RANDOM})
+
+
+class OnnxBackbone(Backbone):
+    """Name an ONNX file that maps FP32 images to logits or probabilities, and say how it wants them.
+
+    What changes the answers and cannot be read off the file has no default. Preprocessing fields left out mean: resized
+    whole (`crop_pct` 1), `bicubic`, no normalisation.
+
+    Attributes:
+        layout: Order of the file's input: `NCHW` or `NHWC`.
+        value_range: Of its pixels, 0..1 or 0..255, before `mean` is taken off and `std` divides: both in that range.
+        colours: Order of its channels, which is that of `mean` and `std` too.
+        output: Whether it answers `logits` (log-probabilities are such) or `probabilities`.
+        gmacs: Cost of an image, where it cannot be counted.
+    """
+
+    onnx: str
+    layout: Literal["NCHW", "NHWC"]
+    value_range: Literal[1, 255]
+    output: Literal["logits", "probabilities"]
+    colours: Literal["RGB", "BGR"] = "RGB"
+    gmacs: Positive | None = None
+
+    @property
+    def source(self) -> str:
+        """Return the name of the ONNX file."""
+        return self.onnx
+
+
+def _kind(entry: object) -> str:
+    return ONNX if isinstance(entry, OnnxBackbone) or (isinstance(entry, dict) and "onnx" in entry) else TIMM
+
+
+AnyBackbone = Annotated[Annotated[TimmBackbone, Tag(TIMM)] | Annotated[OnnxBackbone, Tag(ONNX)], Discriminator(_kind)]
 
 
 class Pool(BaseModel):
@@ -68,7 +133,7 @@ class Pool(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
     canvas: Annotated[int, Field(ge=8, le=2048)]
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    backbones: Annotated[tuple[Backbone, ...], Field(min_length=1)]
+    backbones: Annotated[tuple[AnyBackbone, ...], Field(min_length=1)]
     folder: Path
     sha256: str
 
@@ -92,13 +157,15 @@ class Pool(BaseModel):
 
     def variant(self, *, random_weights: bool = False, precision: Precision | None = None) -> Pool:
         """Return the same architectures with random weights or in another precision, under a name of their own."""
-        update = ({"weights": RANDOM} if random_weights else {}) | ({"precision": precision} if precision else {})
-        changed = tuple(backbone.model_copy(update=update) for backbone in self.backbones)
-        return self.model_copy(update={"name": "-".join((self.name, *update.values())), "backbones": changed})
+        backbones = tuple(b.with_random_weights() if random_weights else b for b in self.backbones)
+        if precision:
+            backbones = tuple(backbone.model_copy(update={"precision": precision}) for backbone in backbones)
+        name = "-".join(part for part in (self.name, RANDOM * random_weights, precision) if part)
+        return self.model_copy(update={"name": name, "backbones": backbones})
 
     def weights_file(self, backbone: Backbone) -> Path:
         """Return where a backbone's own weights lie; relative paths start at the pool file's folder."""
-        return (self.folder / backbone.weights).resolve()
+        return (self.folder / backbone.source).resolve()
 
     def backbone(self, name: str) -> Backbone:
         """Return the backbone called `name`.
@@ -144,6 +211,9 @@ def _explain(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
         return str(error)
     return "; ".join(
-        f"{'.'.join(str(part) for part in entry['loc']) or 'pool'}: {entry['msg'].removeprefix('Value error, ')}"
-        for entry in error.errors()
+        f"{_place(entry['loc'])}: {entry['msg'].removeprefix('Value error, ')}" for entry in error.errors()
     )
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in parts if part not in (TIMM, ONNX)) or "pool"

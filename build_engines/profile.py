@@ -1,14 +1,13 @@
-"""What a pool's backbones cost, counted without weights."""
+"""What a pool's backbones cost, counted without pretrained weights."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
-from build_engines.backbone import create, gmacs
-from build_engines.pool import Backbone
-from build_engines.zoo import licence
+from build_engines import backbone as timm_backbone
+from build_engines import onnx_backbone
+from build_engines.pool import Backbone, OnnxBackbone, Pool
+from build_engines.zoo import licence, of_timm
 
 
 @dataclass(frozen=True)
@@ -18,21 +17,28 @@ class Profile:
     Attributes:
         gmacs: Multiply-accumulates of one image in units of 10⁹, attention included.
         parameters: How many numbers its weights are.
+        weights: Their file, or timm's name of them.
         licence: Of pretrained weights, as timm names it.
     """
 
     backbone: Backbone
     gmacs: float
     parameters: int
+    weights: str
     licence: str
 
 
-def profile(backbone: Backbone) -> Profile:
+def profile(pool: Pool, backbone: Backbone) -> Profile:
     """Count what one image costs in a backbone.
 
     Raises:
         PoolError: unknown architecture or arguments.
+        WeightsError: an ONNX file is missing or cannot be used.
     """
-    with torch.device("meta"):
-        parameters = sum(parameter.numel() for parameter in create(backbone).parameters())
-    return Profile(backbone, gmacs(backbone), parameters, licence(backbone))
+    if isinstance(backbone, OnnxBackbone):
+        gmacs, parameters = onnx_backbone.gmacs(pool, backbone), onnx_backbone.parameters(pool, backbone)
+        return Profile(backbone, gmacs, parameters, backbone.onnx, licence(backbone))
+    known = of_timm(backbone)
+    weights = known.architecture if known.is_pretrained else known.weights
+    gmacs, parameters = timm_backbone.gmacs(known), timm_backbone.parameters(known)
+    return Profile(known, gmacs, parameters, weights, licence(known))

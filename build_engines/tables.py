@@ -40,7 +40,7 @@ def checkup_table(checkups: Sequence[Checkup]) -> Table:
         reused = checkup.problem is None and checkup.seconds is None
         table.add_row(
             checkup.backbone,
-            checkup.problem or ("reused" if reused else "yes"),
+            "no" if checkup.problem else ("reused" if reused else "yes"),
             ", ".join(checkup.unlisted) or NOTHING,
             ", ".join(checkup.leftovers) or NOTHING,
             _number(checkup.difference, 1, ".0e"),
@@ -62,7 +62,7 @@ def profile_table(pool: Pool, profiles: Sequence[Profile]) -> Table:
             str(backbone.input_size),
             f"{profile.gmacs:.3g}",
             f"{profile.parameters / 1e6:.1f}",
-            backbone.architecture if backbone.is_pretrained else backbone.weights,
+            profile.weights,
             profile.licence,
         )
     return table

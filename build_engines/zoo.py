@@ -7,10 +7,21 @@ import difflib
 import timm
 
 from build_engines.errors import PoolError, WeightsError
-from build_engines.pool import Backbone, Pool
+from build_engines.pool import Backbone, Pool, TimmBackbone
 
 
-def check_architecture(backbone: Backbone) -> None:
+def of_timm(backbone: Backbone) -> TimmBackbone:
+    """Return a backbone as timm's.
+
+    Raises:
+        PoolError: it is none, so that it can be neither created nor trained here.
+    """
+    if not isinstance(backbone, TimmBackbone):
+        raise PoolError(f"backbone {backbone.name!r} is the file {backbone.source}, no architecture of timm's")
+    return backbone
+
+
+def check_architecture(backbone: TimmBackbone) -> None:
     """Check that timm knows the architecture, and its tag if it has one.
 
     Raises:
@@ -28,11 +39,13 @@ def check_architecture(backbone: Backbone) -> None:
 
 def licence(backbone: Backbone) -> str:
     """Return the licence that timm names for the pretrained weights."""
-    config = timm.get_pretrained_cfg(backbone.architecture) if backbone.is_pretrained else None
+    if not isinstance(backbone, TimmBackbone) or not backbone.is_pretrained:
+        return "–"
+    config = timm.get_pretrained_cfg(backbone.architecture)
     return (config.license if config is not None else None) or "–"
 
 
-def check_pretrained(backbone: Backbone) -> None:
+def check_pretrained(backbone: TimmBackbone) -> None:
     """Check, without a network, that timm has pretrained weights of the architecture, of as many classes.
 
     Raises:
@@ -53,7 +66,7 @@ def check_pretrained(backbone: Backbone) -> None:
         )
 
 
-def not_fetched(pool: Pool, backbone: Backbone, cause: str) -> WeightsError:
+def not_fetched(pool: Pool, backbone: TimmBackbone, cause: str) -> WeightsError:
     """Return the error of a download that failed: where the file is, and where to put it."""
     source = timm.get_pretrained_cfg(backbone.architecture).hf_hub_id
     file = f"{backbone.architecture}.safetensors"
