@@ -105,7 +105,7 @@ def _require_same_inputs(name: str, check: PreprocessingCheck, class_floor: floa
             f"largest {check.largest_pixel_difference:.2f} (tolerance {LARGEST_PIXEL_TOLERANCE}), "
             f"mean {check.mean_pixel_difference:.2f} ({MEAN_PIXEL_TOLERANCE}) of 255 levels, "
             f"same class on {check.class_agreement:.1%} of {check.images} images ({class_floor:.0%}); "
-            "nothing was exported"
+            "nothing was exported; if only classes differ, these images may mean nothing to it: give some with --images"
         )
 
 
