@@ -12,13 +12,13 @@ from helpers import backbone_entry, onnx_probabilities, random_canvases
 from build_engines.errors import CheckError, PlanError
 from build_engines.plans import compare
 from build_engines.plans.compare import Comparison, agreement, answers, require_agreement
-from build_engines.pool import Backbone
+from build_engines.pool import TimmBackbone
 
 BATCHES = (1, 3, 8)
 
 
 def backbone(**changes):
-    return Backbone(**backbone_entry("small", **changes))
+    return TimmBackbone(**backbone_entry("small", **changes))
 
 
 def one_hot(classes, share=0.9):

@@ -39,10 +39,10 @@ from pathlib import Path
 from build_engines.errors import PlanError
 from build_engines.plans import compare, tensorrt
 from build_engines.plans.record import PlanOptions
-from build_engines.pool import Backbone
+from build_engines.pool import TimmBackbone
 import numpy as np
 trt = tensorrt.load_tensorrt()
-backbone = Backbone(name="a", architecture="x", weights="random", input_size=8, classes=2)
+backbone = TimmBackbone(name="a", architecture="x", weights="random", input_size=8, classes=2)
 images = np.zeros((1, 8, 8, 3), np.uint8)
 def build(): tensorrt.build(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32)), b"")
 def run(): compare._plan_answers(trt, backbone, b"plan", images, [1])

@@ -10,7 +10,7 @@ from helpers import onnx_probabilities, random_canvases, spread_thresholds
 from serving import ask, offline
 
 from build_engines.export import export
-from build_engines.pool import Backbone, load_pool
+from build_engines.pool import load_pool
 from build_engines.triton_repository import put_cascade, write_backbone
 from build_engines.workspace import Workspace
 from cascade_client import CascadeClient
@@ -26,7 +26,7 @@ def tiny_pool():
     """ViT-Ti whole, at sizes that a laptop runs in milliseconds."""
     sizes = {"tiny_at_32": 32, "tiny_at_64": 64}
     common = {"architecture": "vit_tiny_patch16_224", "weights": "random", "classes": 1000, "crop_pct": 1.0}
-    backbones = tuple(Backbone(name=name, input_size=size, **common) for name, size in sizes.items())
+    backbones = tuple(TimmBackbone(name=name, input_size=size, **common) for name, size in sizes.items())
     return VIT.model_copy(update={"name": "vit-tiny", "canvas": 64, "backbones": backbones})
 
 
