@@ -17,6 +17,7 @@ from build_engines.plans.record import HardwareCompatibility
 from build_engines.pool import Precision, load_pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
+from build_engines.runtimes.torch import PRECISIONS
 from build_engines.tables import checkup_table, export_table, profile_table
 from build_engines.triton_repository import put_cascade, remove_encoded, write_backbone, write_encoded
 from build_engines.workspace import Workspace
@@ -40,6 +41,9 @@ Images = Annotated[
 ]
 Repository = Annotated[Path, typer.Option(help="The Triton model repository to write to.")]
 RuntimeName = Annotated[str, typer.Option(help=f"What serves the backbones: {', '.join(RUNTIMES)}.")]
+ServedPrecision = Annotated[
+    str | None, typer.Option("--precision", help=f"With the runtime torch, on a GPU: {', '.join(PRECISIONS)}.")
+]
 Encoded = Annotated[bool, typer.Option(help="Whether the cascade is to take encoded images too; needs Pillow there.")]
 MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, width x height.")]
 
@@ -92,6 +96,7 @@ def repository(
     build: Build = Path("build"),
     output: Repository = Path("model_repository"),
     runtime: RuntimeName = "embedded",
+    precision: ServedPrecision = None,
     encoded: Encoded = True,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
@@ -99,7 +104,7 @@ def repository(
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     for backbone in loaded.backbones:
-        wrote = write_backbone(loaded, backbone, workspace, output, runtime)
+        wrote = write_backbone(loaded, backbone, workspace, output, runtime, precision)
         console.print(f"{output / backbone.name}: {'written' if wrote else 'reused'}")
     put_cascade(output)
     if not encoded:

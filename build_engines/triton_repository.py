@@ -15,6 +15,7 @@ from build_engines.files import sha256, write_folder_whole
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES, Runtime
+from build_engines.runtimes.torch import PRECISION, PRECISIONS
 from build_engines.workspace import Workspace
 
 HOME = Path(__file__).resolve().parent.parent / "model_repository"
@@ -24,7 +25,14 @@ MADE_FROM = "onnx_sha256"
 SHA256 = "_sha256"  # after the name of a file of the version folder
 
 
-def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, repository: Path, runtime: str) -> bool:
+def write_backbone(
+    pool: Pool,
+    backbone: Backbone,
+    workspace: Workspace,
+    repository: Path,
+    runtime: str,
+    precision: str | None = None,
+) -> bool:
     """Write the entry of one backbone, whole or not at all.
 
     Args:
@@ -33,18 +41,21 @@ def write_backbone(pool: Pool, backbone: Backbone, workspace: Workspace, reposit
         workspace: Where its ONNX file lies.
         repository: The model repository.
         runtime: A key of `RUNTIMES`.
+        precision: Other than the runtime's own, where the served file leaves it open: one of `PRECISIONS`.
 
     Returns:
         Whether anything was written; an entry made of the same ONNX file and configuration is left alone.
 
     Raises:
-        BuildError: unknown runtime, or the ONNX file or what the runtime makes of it is missing or out of date.
+        BuildError: unknown runtime or precision, or what is served of the backbone is missing or out of date.
     """
     if runtime not in RUNTIMES:
         raise BuildError(f"unknown runtime {runtime!r}; known are {', '.join(RUNTIMES)}")
     record = ExportRecord.required(pool, backbone, workspace)
-    files = RUNTIMES[runtime].files(workspace, backbone.name)
+    files = RUNTIMES[runtime].files(pool, backbone, workspace)
     config = backbone_config(pool, backbone, RUNTIMES[runtime])
+    if precision is not None:
+        _set_precision(config, runtime, precision)
     config.parameters[MADE_FROM].string_value = record.onnx_sha256
     for name, file in files.items():
         config.parameters[f"{name}{SHA256}"].string_value = sha256(file)
@@ -59,6 +70,17 @@ def backbone_config(pool: Pool, backbone: Backbone, runtime: Runtime) -> ModelCo
     config.dynamic_batching.SetInParent()
     runtime.configure(config)
     return config
+
+
+def _set_precision(config: ModelConfig, runtime: str, precision: str) -> None:
+    if PRECISION not in config.parameters:
+        raise BuildError(
+            f"the runtime {runtime!r} computes in the precision of the file it serves: leave --precision out, and set "
+            "`precision` in the pool file"
+        )
+    if precision not in PRECISIONS:
+        raise BuildError(f"unknown precision {precision!r}; known are {', '.join(PRECISIONS)}")
+    config.parameters[PRECISION].string_value = precision
 
 
 def put_cascade(repository: Path) -> None:

@@ -39,6 +39,14 @@ class Workspace:
         """Name what TensorRT has measured of its kernels; it holds for one version and one kind of GPU."""
         return self.folder / "plans" / f"timing-{tensorrt}-{device}.cache"
 
+    def program(self, backbone: str) -> Path:
+        """Name a backbone's exported PyTorch program."""
+        return self.folder / "programs" / f"{backbone}.pt2"
+
+    def program_record(self, backbone: str) -> Path:
+        """Name what is known of a backbone's exported PyTorch program."""
+        return self.folder / "programs" / f"{backbone}.json"
+
     def predictions(self, split: str) -> Path:
         """Name the folder of the predictions on a split of the images."""
         return self.folder / "predictions" / split

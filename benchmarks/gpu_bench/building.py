@@ -43,7 +43,7 @@ def build_backbones(pool: Pool, workspace: Workspace, repository: Path, runtime:
             console.print(f"exporting {backbone.name}")
             export(pool, backbone, workspace, images)
     if runtime == "tensorrt":
-        make_plans(workspace, options_of(pool, MAX_WORKSPACE_MIB, False, "none"), console)
+        make_plans(pool, workspace, options_of(pool, MAX_WORKSPACE_MIB, False, "none", False), None, console)
     for backbone in pool.backbones:
         write_backbone(pool, backbone, workspace, repository, runtime)
 

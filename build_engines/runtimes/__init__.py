@@ -7,24 +7,31 @@ from typing import Protocol
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from build_engines.pool import Backbone, Pool
 from build_engines.runtimes.embedded import Embedded
 from build_engines.runtimes.onnxruntime import OnnxRuntime
 from build_engines.runtimes.tensorrt import TensorRT
+from build_engines.runtimes.torch import Torch
 from build_engines.workspace import Workspace
 
 
 class Runtime(Protocol):
-    """Serve a backbone's ONNX file by one of Triton's backends."""
+    """Serve a backbone by one of Triton's backends."""
 
     def configure(self, config: ModelConfig) -> None:
         """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
 
-    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
-        """Name the files of a version folder, and which file each is a copy of.
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+        """Name the files of a version folder, and which file each is a copy of; what takes no step of its own is made.
 
         Raises:
             BuildError: one is missing or out of date.
         """
 
 
-RUNTIMES: dict[str, Runtime] = {"embedded": Embedded(), "onnxruntime": OnnxRuntime(), "tensorrt": TensorRT()}
+RUNTIMES: dict[str, Runtime] = {
+    "embedded": Embedded(),
+    "onnxruntime": OnnxRuntime(),
+    "tensorrt": TensorRT(),
+    "torch": Torch(),
+}

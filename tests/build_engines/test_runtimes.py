@@ -118,7 +118,7 @@ def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, workspac
 def test_triton_takes_the_rest_of_the_entry(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
     """With the embedded runtime put in for the backend: batching, warm-up and CUDA graphs are as they were written."""
     write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
-    for name, file in RUNTIMES["embedded"].files(workspace, "small").items():
+    for name, file in RUNTIMES["embedded"].files(tiny_pool, tiny_pool.backbone("small"), workspace).items():
         shutil.copyfile(file, tmp_path / "r/small/1" / name)
     config = entry(tmp_path / "r/small")
     for field in ("backend", "platform", "default_model_filename", "instance_group"):

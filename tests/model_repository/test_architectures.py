@@ -10,7 +10,7 @@ from helpers import onnx_probabilities, random_canvases, spread_thresholds
 from serving import ask, offline
 
 from build_engines.export import export
-from build_engines.pool import load_pool
+from build_engines.pool import TimmBackbone, load_pool
 from build_engines.triton_repository import put_cascade, write_backbone
 from build_engines.workspace import Workspace
 from cascade_client import CascadeClient

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from build_engines.pool import Backbone, Pool
 from build_engines.workspace import Workspace
 
 
@@ -18,6 +19,6 @@ class Embedded:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         config.parameters["intra_op_threads"].string_value = "1"
 
-    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the Python model and the ONNX file that it loads."""
-        return {"model.py": Path(__file__).with_name("model.py"), "model.onnx": workspace.onnx(backbone)}
+        return {"model.py": Path(__file__).with_name("model.py"), "model.onnx": workspace.onnx(backbone.name)}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
+from build_engines.pool import Backbone, Pool
 from build_engines.runtimes.warmup import add_warmup
 from build_engines.workspace import Workspace
 
@@ -21,6 +22,6 @@ class OnnxRuntime:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_AUTO, count=1)
         add_warmup(config)
 
-    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the ONNX file."""
-        return {"model.onnx": workspace.onnx(backbone)}
+        return {"model.onnx": workspace.onnx(backbone.name)}

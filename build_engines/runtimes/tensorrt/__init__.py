@@ -7,6 +7,8 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy
 
 from build_engines.plans.record import PlanRecord
+from build_engines.pool import Backbone, Pool
+from build_engines.runtimes.ladder import ladder
 from build_engines.runtimes.warmup import add_warmup
 from build_engines.workspace import Workspace
 
@@ -25,19 +27,14 @@ class TensorRT:
         cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
         add_warmup(config)
 
-    def files(self, workspace: Workspace, backbone: str) -> dict[str, Path]:
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the plan and its side file.
 
         Raises:
             PlanError: there is no plan of the ONNX file at hand.
         """
-        PlanRecord.required(workspace, backbone)
-        return {"model.plan": workspace.plan(backbone), "plan.json": workspace.plan_record(backbone)}
-
-
-def ladder(largest: int) -> list[int]:
-    """Return 1, 2, 4, … and the largest batch size."""
-    return sorted({1 << power for power in range(largest.bit_length())} | {largest})
+        PlanRecord.required(workspace, backbone.name)
+        return {"model.plan": workspace.plan(backbone.name), "plan.json": workspace.plan_record(backbone.name)}
 
 
 def _graph(config: ModelConfig, batch_size: int) -> ModelOptimizationPolicy.Cuda.GraphSpec:

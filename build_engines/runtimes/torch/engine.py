@@ -1,0 +1,204 @@
+"""Run a backbone's exported program by PyTorch alone: on a GPU compiled and on CUDA graphs, on a CPU as it is.
+
+It is copied beside model.py, and imports nothing of this project: the server may not have it. A program file can hold
+pickles, which PyTorch loads: it is loaded only if it is, by its SHA-256, the file that the entry was written with, and
+needs to be trusted as much as the Python code beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.export.passes import move_to_device_pass
+from torch.fx import GraphModule, Node
+
+PROGRAM = "model.pt2"
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+WARM_UPS = 3
+FILTER_DIMS = 4
+
+Images = npt.NDArray[np.uint8]
+Probabilities = npt.NDArray[np.float32]
+Run = Callable[[Tensor], Tensor]
+Warn = Callable[[str], None]
+
+
+class EngineError(Exception):
+    """Say why a program cannot be served, and what helps."""
+
+
+class Engine:
+    """Answer batches of images from one fixed tensor, so that CUDA graphs find them in their place.
+
+    Attributes:
+        sizes: The batch sizes that can be run, ascending; a batch of another size is filled up to the next one by
+            whatever images lie there from before: no answer depends on another image of the batch.
+    """
+
+    def __init__(self, images: Tensor, sizes: Sequence[int], answer: Callable[[int], Tensor]) -> None:
+        """Take the tensor, UINT8 [N, S, S, 3], and what answers its first n images by FP32 [n, C], for each size n."""
+        self._images, self.sizes, self._answer = images, sizes, answer
+        on_cpu = images.device.type == "cpu"
+        self._host = images if on_cpu else torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
+
+    def __call__(self, parts: Sequence[Images]) -> Probabilities:
+        """Answer UINT8 [n, S, S, 3] each, by one run, one copy there and one back: FP32 [all n, C].
+
+        Raises:
+            ValueError: they are of another shape, or more than the largest size.
+        """
+        count = sum(len(part) for part in parts)
+        if count > self.sizes[-1]:
+            raise ValueError(f"{count} images in one batch, where {self.sizes[-1]} are the most")
+        np.concatenate(parts, out=self._host[:count].numpy())
+        if self._host is not self._images:
+            self._images[:count].copy_(self._host[:count], non_blocking=True)
+        with torch.no_grad():
+            answers = self._answer(self.sizes[bisect_left(self.sizes, count)])
+        return answers[:count].cpu().numpy()
+
+
+def load(folder: Path, config: Mapping[str, Any], gpu: int, warn: Warn) -> Engine:
+    """Load the program of a version folder and make it ready; on a GPU that takes from seconds to minutes.
+
+    Args:
+        folder: Where model.pt2 lies.
+        config: Triton's configuration of the entry, as JSON.
+        gpu: Which one, where PyTorch sees any; without one, FP32 on the CPU, whatever the configuration says.
+        warn: Told what is slower than it could be, and why.
+
+    Raises:
+        EngineError: the program is damaged, of another PyTorch, or does not run in the precision asked for.
+    """
+    parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
+    device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
+    precision = parameters["precision"] if device.type == "cuda" else "fp32"
+    sizes = [int(size) for size in parameters["batch_sizes"].split(",")]
+    shape = [sizes[-1], *(int(extent) for extent in config["input"][0]["dims"])]
+    images = torch.zeros(shape, dtype=torch.uint8, device=device)
+    module = _read(folder / PROGRAM, parameters, device)
+    cast_body(module, DTYPES[precision])
+    try:
+        with torch.no_grad():
+            module(images[:1])
+    except Exception as error:  # PyTorch's errors share no base class
+        raise EngineError(f"{PROGRAM} does not run in {precision} on {device}: {error}") from error
+    return on_gpu(module, images, sizes, warn) if device.type == "cuda" else directly(module, images)
+
+
+def directly(run: Run, images: Tensor) -> Engine:
+    """Return an engine that runs every batch as it comes."""
+    return Engine(images, range(1, len(images) + 1), lambda size: run(images[:size]))
+
+
+@torch.no_grad()
+def on_gpu(module: GraphModule, images: Tensor, sizes: Sequence[int], warn: Warn) -> Engine:
+    """Return an engine of a compiled module on CUDA graphs; without either where that fails, with a warning."""
+    torch.cuda.set_device(images.device)
+    torch.backends.cudnn.benchmark = True
+    run = compiled(module, images, warn)
+    try:
+        return Engine(images, sizes, captured(run, images, sizes))
+    except Exception as error:  # PyTorch's errors share no base class
+        warn(f"no CUDA graphs, every batch is launched kernel by kernel: {_in_short(error)}")
+        return directly(run, images)
+
+
+@torch.no_grad()
+def compiled(module: GraphModule, images: Tensor, warn: Warn) -> Run:
+    """Compile for every batch size up to that of `images`; if that fails warn, and return the module as it is."""
+    run: Run = torch.compile(module)
+    try:
+        for size in (len(images), 1):  # one of any size, and one of a single image
+            batch = images[:size]
+            torch._dynamo.maybe_mark_dynamic(batch, 0)
+            run(batch)
+    except Exception as error:  # PyTorch's errors share no base class
+        warn(f"not compiled, PyTorch runs it operator by operator: {_in_short(error)}")
+        return module
+    return run
+
+
+def captured(run: Run, images: Tensor, sizes: Sequence[int]) -> Callable[[int], Tensor]:
+    """Capture a CUDA graph for each batch size, the largest first: the others fit into its memory."""
+    graphs, answers = {}, {}
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    pool = torch.cuda.graph_pool_handle()
+    for size in reversed(sizes):
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                run(images[:size])
+        torch.cuda.current_stream().wait_stream(stream)
+        graphs[size] = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graphs[size], pool=pool, stream=stream):
+            answers[size] = run(images[:size])
+
+    def answer(size: int) -> Tensor:
+        graphs[size].replay()
+        return answers[size]
+
+    return answer
+
+
+def cast_body(module: GraphModule, dtype: torch.dtype) -> None:
+    """Let the backbone compute in a precision, channels last; preprocessing, BatchNorm and the softmax stay in FP32."""
+    nodes = list(module.graph.nodes)
+    pixels = [node for node in nodes if _is_preprocessing(node)][-1]
+    for node in nodes:
+        if node.target is torch.ops.aten._assert_tensor_metadata.default:  # that it is of the precision before
+            module.graph.erase_node(node)
+    with module.graph.inserting_after(pixels):
+        cast = module.graph.call_function(
+            torch.ops.aten.to.dtype, (pixels, dtype), {"memory_format": torch.channels_last}
+        )
+    pixels.replace_all_uses_with(cast, delete_user_cb=lambda user: user is not cast)
+    module.recompile()
+    kept = {name for node in nodes for name in _batch_norm_tensors(node)}
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name.startswith("backbone.") and name not in kept and tensor.is_floating_point():
+            tensor.data = _in_layout(tensor.data.to(dtype))
+
+
+def _read(path: Path, parameters: Mapping[str, str], device: torch.device) -> GraphModule:
+    again = "run build-engines repository again"
+    if not path.is_file():
+        raise EngineError(f"there is no {path.name}; {again}")
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != parameters[f"{PROGRAM}_sha256"]:
+            raise EngineError(f"{path.name} is not the file that this entry was written with: copy it anew, or {again}")
+    try:
+        program = torch.export.load(path)
+        return move_to_device_pass(program, device).module(check_guards=False)
+    except Exception as error:  # PyTorch's errors share no base class
+        raise EngineError(
+            f"{path.name}, made by {parameters['exported_by']}, cannot be loaded by torch {torch.__version__}: "
+            f"{_in_short(error)}; use the same version, or {again} with this one"
+        ) from error
+
+
+def _is_preprocessing(node: Node) -> bool:
+    stack = node.meta.get("nn_module_stack", {})
+    return node.op == "call_function" and any(path.split(".")[0] == "preprocessing" for path, _ in stack.values())
+
+
+def _batch_norm_tensors(node: Node) -> list[str]:
+    if node.target is not torch.ops.aten.batch_norm.default:
+        return []
+    return [str(argument.target) for argument in node.args[1:5] if isinstance(argument, Node)]
+
+
+def _in_layout(weights: Tensor) -> Tensor:
+    return weights.contiguous(memory_format=torch.channels_last) if weights.dim() == FILTER_DIMS else weights
+
+
+def _in_short(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
