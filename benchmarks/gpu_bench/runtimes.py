@@ -20,7 +20,6 @@ from build_engines.errors import BuildError
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.pool import Precision
-from build_engines.runtimes import RUNTIMES
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[Canvas], Floats]
@@ -51,8 +50,6 @@ def load(runtime: str, version: Path) -> Predict:
 
 
 def _missing(runtime: str) -> str | None:
-    if runtime not in RUNTIMES:
-        return "this version has no such runtime"
     if runtime == "torch" and not torch.cuda.is_available():
         return "there is no GPU"
     if runtime == "tensorrt":
