@@ -24,6 +24,7 @@ PROGRAM = "model.pt2"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 WARM_UPS = 3
 FILTER_DIMS = 4
+LONGEST_CAUSE = 300  # PyTorch adds pages of advice
 
 Images = npt.NDArray[np.uint8]
 Probabilities = npt.NDArray[np.float32]
@@ -201,4 +202,4 @@ def _in_layout(weights: Tensor) -> Tensor:
 
 
 def _in_short(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:LONGEST_CAUSE]}"
