@@ -9,7 +9,7 @@ TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
 SHM_SIZE ?= 1g
 HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
-CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1
+CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1 benchmarks/gpu.py benchmarks/gpu_bench
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

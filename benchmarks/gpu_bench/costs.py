@@ -27,7 +27,7 @@ class Cost:
 
 def costs(pool: Pool) -> dict[str, Cost]:
     """Count what each backbone costs."""
-    return {backbone.name: _cost(backbone) for backbone in pool.backbones}
+    return {backbone.name: _cost(pool, backbone) for backbone in pool.backbones}
 
 
 def mean_gmacs(line: Line, costs: Mapping[str, Cost]) -> float:
@@ -35,6 +35,6 @@ def mean_gmacs(line: Line, costs: Mapping[str, Cost]) -> float:
     return sum(share * costs[name].gmacs for share, name in zip(line.reached, line.stages, strict=True))
 
 
-def _cost(backbone: Backbone) -> Cost:
-    counted = profile(backbone)
+def _cost(pool: Pool, backbone: Backbone) -> Cost:
+    counted = profile(pool, backbone)
     return Cost(counted.gmacs, counted.parameters * WEIGHT_BYTES[backbone.precision])

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from build_engines.pool import Backbone, Pool, Precision, load_pool
+from build_engines.pool import Pool, Precision, TimmBackbone, load_pool
+from build_engines.zoo import of_timm
 
 POOLS = Path(__file__).parents[2] / "pools"
 THROUGHPUT, LATENCY = "throughput", "latency"
@@ -133,11 +134,11 @@ def _shrunk(pool: Pool, scale: int) -> Pool:
         update={
             "name": f"{pool.name}-small",
             "canvas": pool.canvas // scale,
-            "backbones": tuple(_small(backbone, scale) for backbone in pool.backbones),
+            "backbones": tuple(_small(of_timm(backbone), scale) for backbone in pool.backbones),
         }
     )
 
 
-def _small(backbone: Backbone, scale: int) -> Backbone:
+def _small(backbone: TimmBackbone, scale: int) -> TimmBackbone:
     (update,) = (update for start, update in SMALL.items() if backbone.architecture.startswith(start))
     return backbone.model_copy(update=update | {"input_size": backbone.input_size // scale})
