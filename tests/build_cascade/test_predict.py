@@ -12,6 +12,7 @@ from build_cascade.note import check_notes
 from build_cascade.pipeline import collect, uncollected
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
+from build_engines.errors import ServedError
 from build_engines.image_folder import open_image_folder
 from build_engines.record import ExportRecord
 from build_engines.served import ServedModel

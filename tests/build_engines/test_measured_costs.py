@@ -7,6 +7,7 @@ import json
 import pytest
 from helpers import CLASSES, LABELS, random_canvases
 from PIL import Image
+from serving import slow_down
 from typer.testing import CliRunner
 
 from build_cascade.cli import app as build_cascade
@@ -17,6 +18,8 @@ from build_engines.milliseconds import measure_costs
 from build_engines.throughput import Load
 from build_engines.workspace import Workspace
 from cascade_spec import read_cascade
+from embedded_server import EmbeddedServer
+from embedded_server.preflight import backbones
 
 PER_CLASS = 8
 
@@ -115,3 +118,14 @@ def test_several_clients_may_ask_at_once(server, tiny_pool, workspace):
     assert len(done) == 3 * throughput.ROUNDS
     assert all(cost > 0 for cost in measured[4].values())
     assert measured[4].source.startswith("served, 2 clients, 4 images a request, median of 3 rounds")
+
+
+def test_what_is_measured_is_the_served_backbone_in_milliseconds_of_an_image(repository_copy, tiny_pool, workspace):
+    """A backbone that takes at least 40 ms a call costs that at batch 1, and an eighth of it at batch 8."""
+    slow_down(repository_copy, "medium", 0.04)
+    loads = [Load(clients=1, batch_images=size) for size in (1, 8)]
+    with EmbeddedServer(repository_copy, models=backbones(repository_copy)) as server:
+        measured = measure_costs(tiny_pool, workspace, server.addresses.grpc, loads, lambda: None)
+    assert measured[1]["medium"] >= 40
+    assert 5 <= measured[8]["medium"] < measured[1]["medium"]
+    assert measured[8]["small"] < measured[8]["medium"]
