@@ -22,7 +22,6 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from build_cascade.costs import Costs
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.search import search
@@ -30,6 +29,7 @@ from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.search import Committee, as_problem, stage_statistics
 from build_cascade.topk import SparsePredictions, read_npz_folder
+from build_engines.costs import Costs
 
 IMAGES, THRESHOLDS, THREADS, SEED = 25_000, 50, 2, 0
 LOOP_CELLS = 1500

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from build_cascade.costs import Costs
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, committee_frontier
+from build_engines.costs import Costs
 from build_engines.pool import Pool
 from cascade_spec import Cascade, OperatingPoint, Stage, as_written
 

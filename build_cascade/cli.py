@@ -19,13 +19,13 @@ from build_cascade.report.page import write_report
 from build_cascade.report.table import table
 from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
 from build_cascade.settings import keep_settings
-from build_cascade.throughput import ROUNDS
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.errors import BuildError
 from build_engines.files import write_text_whole
 from build_engines.image_folder import open_image_folder
 from build_engines.pool import load_pool
+from build_engines.throughput import ROUNDS
 from build_engines.workspace import Workspace
 from cascade_spec import MAX_STAGES, Cascade, SpecError, read_cascade
 from gating import COMBINES, CONFIDENCES

@@ -2,7 +2,6 @@
 
 ChoiceError
 ├── PredictionError    predictions are missing, half-written, or do not belong together
-├── CostError          a cost is missing, or is none
 └── GoalError          no cascade reaches the goal
 """
 
@@ -13,10 +12,6 @@ class ChoiceError(Exception):
 
 class PredictionError(ChoiceError):
     """Say what is wrong with collected predictions."""
-
-
-class CostError(ChoiceError):
-    """Say which cost is missing or impossible."""
 
 
 class GoalError(ChoiceError):

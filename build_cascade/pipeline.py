@@ -11,9 +11,7 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
-from build_cascade import throughput
 from build_cascade.choice import Bench, Goal, choose
-from build_cascade.costs import MS, Costs
 from build_cascade.errors import ChoiceError
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
@@ -22,12 +20,14 @@ from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_cascade.report.content import CASCADE, ENSEMBLE
 from build_cascade.search import Candidate, Space, search, weigh_freely
-from build_cascade.served import ServedModel
 from build_cascade.topk import SparsePredictions, read_set, write_set
+from build_engines import throughput
+from build_engines.costs import MS, Costs
 from build_engines.files import fingerprint, write_text_whole
 from build_engines.image_folder import ImageFolder, open_image_folder
 from build_engines.pool import PRETRAINED, Pool
 from build_engines.record import ExportRecord
+from build_engines.served import ServedModel
 from build_engines.workspace import Workspace
 from cascade_spec import read_cascade
 
@@ -191,7 +191,8 @@ def measure_throughput(
     content = {"made_of": _measured_on(pool, workspace, cascade), "images_per_s": speeds}
     write_text_whole(workspace.throughput, json.dumps(content, indent=1))
     names = [backbone.name for backbone in pool.backbones]
-    Costs({name: 1000 / speeds[name] for name in names}, MS, throughput.HOW).write(workspace.measured_costs)
+    source = throughput.DEFAULT_LOAD.in_words
+    Costs({name: 1000 / speeds[name] for name in names}, MS, source).write(workspace.measured_costs)
     return speeds
 
 

@@ -13,9 +13,9 @@ from numpy.lib.format import open_memmap
 from build_cascade.errors import PredictionError
 from build_cascade.note import Note
 from build_cascade.predictions import UNREADABLE, Predictions, Probabilities, check_probabilities, write_images
-from build_cascade.served import ServedModel
 from build_engines.files import write_text_whole
 from build_engines.image_folder import ImageFolder
+from build_engines.served import ServedModel
 from build_engines.triton_repository import MADE_FROM
 
 

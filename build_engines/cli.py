@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,20 +11,24 @@ from rich.console import Console
 
 from build_engines.checkup import check_up
 from build_engines.console import friendly_errors, progress_bar
+from build_engines.costs import Costs
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
+from build_engines.milliseconds import measure_costs
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
-from build_engines.pool import Precision, load_pool
+from build_engines.pool import Pool, Precision, load_pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
 from build_engines.runtimes.torch import PRECISIONS
 from build_engines.tables import checkup_table, export_table, profile_table
+from build_engines.throughput import ROUNDS, Load
 from build_engines.triton_repository import put_cascade, remove_encoded, write_backbone, write_encoded
 from build_engines.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
+DEFAULT_URL = "127.0.0.1:8001"
 friendly = friendly_errors(BuildError, OSError)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
@@ -46,6 +51,13 @@ ServedPrecision = Annotated[
 ]
 Encoded = Annotated[bool, typer.Option(help="Whether the cascade is to take encoded images too; needs Pillow there.")]
 MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, width x height.")]
+
+BatchSizes = Annotated[
+    list[int] | None,
+    typer.Option(min=1, help="Measure milliseconds an image in requests of so many images; may be repeated."),
+]
+Clients = Annotated[int, typer.Option(min=1, help="How many clients send such requests at once.")]
+Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
 
 WorkspaceMib = Annotated[
     int, typer.Option(min=1, help="The most GPU memory of one layer beside what it takes and gives.")
@@ -140,14 +152,24 @@ def check(
 
 @app.command()
 @friendly
-def profile(pool: PoolFile) -> None:
-    """Count the multiply-accumulates of every backbone; no weights are needed, but ONNX files of your own."""
+def profile(
+    pool: PoolFile,
+    batch: BatchSizes = None,
+    clients: Clients = 1,
+    url: Url = DEFAULT_URL,
+    build: Build = Path("build"),
+) -> None:
+    """Count the multiply-accumulates of every backbone; with --batch, measure the served ones too."""
     from build_engines.profile import profile  # noqa: PLC0415 (torch takes seconds)
 
     loaded = load_pool(pool)
     with progress_bar(console) as progress:
         profiles = [profile(loaded, b) for b in progress.track(loaded.backbones, description="counting")]
-    console.print(profile_table(loaded, profiles))
+    workspace = Workspace.of(loaded, build)
+    measured = _measure(loaded, workspace, url, [Load(clients, size) for size in sorted(set(batch or ()))])
+    console.print(profile_table(loaded, profiles, measured))
+    for size in measured:
+        console.print(f"for build-cascade search --costs: {workspace.costs_at(size)}", soft_wrap=True)
 
 
 @app.command()
@@ -195,3 +217,11 @@ def doctor(
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
+
+
+def _measure(pool: Pool, workspace: Workspace, url: str, loads: Sequence[Load]) -> dict[int, Costs]:
+    if not loads:
+        return {}
+    with progress_bar(console) as progress:
+        task = progress.add_task("measuring", total=len(loads) * len(pool.backbones) * ROUNDS)
+        return measure_costs(pool, workspace, url, loads, lambda: progress.advance(task))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from build_engines.checkup import Checkup
+from build_engines.costs import Costs
 from build_engines.pool import Pool
 from build_engines.record import ExportRecord
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from build_engines.profile import Profile
 
 NOTHING = "–"
+NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})
 
 
 def export_table(title: str, records: Mapping[str, ExportRecord]) -> Table:
@@ -52,9 +55,11 @@ def checkup_table(checkups: Sequence[Checkup]) -> Table:
     return table
 
 
-def profile_table(pool: Pool, profiles: Sequence[Profile]) -> Table:
-    """Say what one image costs in each backbone, and under which licence its weights are."""
+def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int, Costs] = NOT_MEASURED) -> Table:
+    """Say what one image costs in each backbone, by batch size where it was measured, and its weights' licence."""
     table = Table("backbone", "pixels", "GMACs", "million weights", "weights", "licence", title=pool.name)
+    for batch, costs in measured.items():
+        table.add_column(f"{costs.unit} an image, batch {batch}")
     for profile in profiles:
         backbone = profile.backbone
         table.add_row(
@@ -64,6 +69,7 @@ def profile_table(pool: Pool, profiles: Sequence[Profile]) -> Table:
             f"{profile.parameters / 1e6:.1f}",
             profile.weights,
             profile.licence,
+            *(f"{costs[backbone.name]:.3g}" for costs in measured.values()),
         )
     return table
 

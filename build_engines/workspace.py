@@ -71,6 +71,10 @@ class Workspace:
         """Name the measured milliseconds of an image in each backbone."""
         return self.folder / "costs_ms.json"
 
+    def costs_at(self, batch: int) -> Path:
+        """Name the measured milliseconds of an image in each backbone, in requests of so many."""
+        return self.folder / f"costs_ms_batch_{batch}.json"
+
     @property
     def report(self) -> Path:
         """Name the folder of the report."""

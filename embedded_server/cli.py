@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from embedded_server.preflight import ServerError, backbones
-from embedded_server.server import LOOPBACK, EmbeddedServer
+from embedded_server.server import LOOPBACK, START_TIMEOUT_S, EmbeddedServer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console, stderr = Console(), Console(stderr=True)
@@ -28,6 +28,9 @@ def serve(
     grpc_port: Annotated[int, typer.Option()] = 8001,
     metrics_port: Annotated[int, typer.Option()] = 8002,
     log_file: Annotated[Path, typer.Option(help="Triton's own log.")] = Path("build/triton.log"),
+    start_timeout_s: Annotated[
+        int, typer.Option(min=1, help="How long loading may take; the runtime torch compiles on a GPU.")
+    ] = START_TIMEOUT_S,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM."""
     try:
@@ -39,6 +42,7 @@ def serve(
             grpc_port=grpc_port,
             metrics_port=metrics_port,
             log_file=log_file,
+            start_timeout_s=start_timeout_s,
         )
         with server:
             stop = _stop_signal()

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
+import pytriton.triton
 from PIL import Image
 from pytriton.client.exceptions import PyTritonClientError
 from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
@@ -32,6 +33,7 @@ from embedded_server.preflight import (
 
 LOOPBACK = "127.0.0.1"
 EXIT_TIMEOUT_S = 5
+START_TIMEOUT_S = 120
 ANSWER_TIMEOUT_S = 60.0
 # Loading a model can run code: these stay behind the access token. Statistics are open, for perf_analyzer.
 RESTRICTED = ["shared-memory", "model-repository", "trace", "logging"]
@@ -65,8 +67,10 @@ class EmbeddedServer:
         grpc_port: int | None = None,
         metrics_port: int | None = None,
         log_file: Path | None = None,
+        start_timeout_s: int = START_TIMEOUT_S,
     ) -> None:
         """Choose what to serve: the whole repository, or only some `models` of it."""
+        self._start_timeout_s = start_timeout_s
         self._repository = repository.resolve()
         self._models = models
         self._host = host
@@ -130,11 +134,15 @@ class EmbeddedServer:
     def _start(self) -> None:
         served = self._repository if self._models is None else self._view(self._models)
         self._triton = Triton(config=self._config(served), security_config=TritonSecurityConfig(None, RESTRICTED))
+        pytriton.triton.DEFAULT_TRITON_STARTUP_TIMEOUT_S = self._start_timeout_s  # it can be told no other way
         try:
             with _library_path():
                 self._triton.run()
         except (PyTritonClientError, TimeoutError) as error:
-            raise ServerError(f"Triton did not start: {error}; its log: {self._log()}") from error
+            raise ServerError(
+                f"Triton did not start in {self._start_timeout_s} s ({error}); its log says why: {self._log()}; "
+                "models that compile take minutes, for which there is --start-timeout-s"
+            ) from error
         self._check_loaded()
 
     def _config(self, repository: Path) -> TritonConfig:

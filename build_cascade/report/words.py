@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from build_cascade.choice import NO_GUARANTEE, Bench
-from build_cascade.costs import MS
 from build_cascade.evaluation import Evaluation
 from build_cascade.report.content import Report
 from build_cascade.report.table import accuracy_in_words, cost_in_words
+from build_engines.costs import MS
 from cascade_spec import NEVER, Cascade
 
 ALIKE = 0.005  # a cost that differs by less is called the same

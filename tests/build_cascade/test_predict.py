@@ -7,14 +7,15 @@ import pytest
 from helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 from PIL import Image
 
-from build_cascade.errors import ChoiceError, PredictionError
+from build_cascade.errors import PredictionError
 from build_cascade.note import check_notes
 from build_cascade.pipeline import collect, uncollected
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
-from build_cascade.served import ServedModel
+from build_engines.errors import ServedError
 from build_engines.image_folder import open_image_folder
 from build_engines.record import ExportRecord
+from build_engines.served import ServedModel
 
 PER_CLASS = 7
 
@@ -94,7 +95,7 @@ def test_a_server_with_another_export_is_refused(collection, small):
 
 def test_a_server_that_is_not_there_is_named(tiny_pool, tiny_workspace, images, tmp_path):
     missing = uncollected(tiny_pool, tiny_workspace, "test", images)
-    with pytest.raises(ChoiceError, match=r"127\.0\.0\.1:1.*make serve"):
+    with pytest.raises(ServedError, match=r"127\.0\.0\.1:1.*make serve"):
         collect(missing, "test", "127.0.0.1:1", lambda *_: None)
 
 

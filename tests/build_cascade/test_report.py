@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.cli import app
-from build_cascade.costs import Costs
 from build_cascade.errors import ChoiceError
 from build_cascade.pipeline import import_set
 from build_cascade.predictions import Predictions
@@ -27,6 +26,7 @@ from build_cascade.report.table import accuracy_in_words, cost_in_words, exits_i
 from build_cascade.report.words import saving
 from build_cascade.search import Committee, search
 from build_cascade.topk import SparsePredictions, TopK
+from build_engines.costs import Costs
 from build_engines.pool import load_pool
 
 NAMES = ("small", "medium", "large")

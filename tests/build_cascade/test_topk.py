@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from build_cascade.costs import Costs
 from build_cascade.errors import PredictionError
 from build_cascade.evaluation import evaluate, outcome_of
 from build_cascade.exhaustive.frontier import exit_places
 from build_cascade.guarantee import answers, right_answers, split
 from build_cascade.search import Candidate, Committee, search, stage_statistics
 from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
+from build_engines.costs import Costs
 
 COSTS = Costs({"a": 1.0, "b": 3.0})
 CLASSES, IMAGES = 9, 80

@@ -85,6 +85,20 @@ def test_a_model_that_cannot_be_loaded_is_reported_with_tritons_reason(repositor
         pass
 
 
+def test_models_that_load_slowly_are_waited_for_as_long_as_one_says(repository_copy):
+    model = repository_copy / "small" / "1" / "model.py"
+    loading = '        """Load model.onnx."""\n'
+    assert loading in model.read_text()
+    model.write_text(model.read_text().replace(loading, f"{loading}        __import__('time').sleep(20)\n"))
+    with (
+        pytest.raises(ServerError, match=r"did not start in 3 s.*--start-timeout-s"),
+        EmbeddedServer(repository_copy, models=["small"], start_timeout_s=3),
+    ):
+        pass
+    with EmbeddedServer(repository_copy, models=["small"]) as server:
+        assert server.is_alive()
+
+
 def test_serve_announces_its_addresses_and_stops_cleanly_on_ctrl_c(tiny_repository, tmp_path):
     options = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--log-file", str(tmp_path / "log")]
     command = [sys.executable, "-m", "embedded_server.cli", "--repository", str(tiny_repository), *options]

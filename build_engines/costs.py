@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from build_cascade.errors import CostError
+from build_engines.errors import CostError
 from build_engines.files import write_text_whole
 
 GMACS, MS = "GMACs", "ms"

@@ -1,4 +1,4 @@
-"""Ask one served model over gRPC, as the search sees it: canvases in, an output out."""
+"""Ask one served model over gRPC, as the cascade does: canvases in, an output out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from build_cascade.errors import ChoiceError
 from build_engines.canvas import Canvas
+from build_engines.errors import ServedError
 
 TIMEOUT_S = 120.0
 
@@ -21,7 +21,7 @@ class ServedModel:
     """Ask a model of a Triton server.
 
     Raises:
-        ChoiceError: from every method, when the server is not there or the model fails.
+        ServedError: from every method, when the server is not there or the model fails.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -54,7 +54,7 @@ class ServedModel:
             response = self._triton.infer(self.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
         answer: npt.NDArray[Any] = response.as_numpy(output)
         if len(answer) != len(canvases):
-            raise ChoiceError(
+            raise ServedError(
                 f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; is numpy < 2 there?"
             )
         return answer
@@ -64,7 +64,7 @@ class ServedModel:
         try:
             yield
         except InferenceServerException as error:
-            raise ChoiceError(
+            raise ServedError(
                 f"model {self.name!r} at {self._url}: {error.message()}; "
                 "is it served? (make serve, or serve-repository --backbones-only)"
             ) from error

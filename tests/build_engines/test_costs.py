@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from build_cascade.costs import Costs
-from build_cascade.errors import CostError
+from build_engines.costs import Costs
+from build_engines.errors import CostError
 
 
 def test_a_costs_file_comes_back_with_unit_and_source(tmp_path):
