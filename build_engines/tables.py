@@ -59,7 +59,7 @@ def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int
     """Say what one image costs in each backbone, by batch size where it was measured, and its weights' licence."""
     table = Table("backbone", "pixels", "GMACs", "million weights", "weights", "licence", title=pool.name)
     for batch, costs in measured.items():
-        table.add_column(f"{costs.unit} an image, batch {batch}")
+        table.add_column(f"{costs.unit}, batch {batch}")
     for profile in profiles:
         backbone = profile.backbone
         table.add_row(

@@ -92,7 +92,10 @@ def load(folder: Path, config: Mapping[str, Any], gpu: int, warn: Warn) -> Engin
             module(images[:1])
     except Exception as error:  # PyTorch's errors share no base class
         raise EngineError(f"{PROGRAM} does not run in {precision} on {device}: {error}") from error
-    return on_gpu(module, images, sizes, warn) if device.type == "cuda" else directly(module, images)
+    if device.type == "cuda":
+        return on_gpu(module, images, sizes, warn)
+    torch.set_num_threads(1)  # as the runtime `embedded`: each backbone has a process, and they share the cores
+    return directly(module, images)
 
 
 def directly(run: Run, images: Tensor) -> Engine:
