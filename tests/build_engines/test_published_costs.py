@@ -33,8 +33,8 @@ TORCHVISION = {
     "vit_base_at_384": models.ViT_B_16_Weights.IMAGENET1K_SWAG_E2E_V1,
     "vit_large_at_224": models.ViT_L_16_Weights.IMAGENET1K_V1,
 }
-# In billions of multiply-accumulates; "FLOPs" in the papers means the same. Swin's table was read in copies of the paper,
-# EfficientNet's as others quote it.
+# In billions of multiply-accumulates; "FLOPs" in the papers means the same. Swin's table was read in copies of the
+# paper, EfficientNet's as others quote it.
 PUBLISHED = {
     # Tan & Le, EfficientNet, ICML 2019, table 2
     "efficientnet_b0": 0.39,
