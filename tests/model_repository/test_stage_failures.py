@@ -67,9 +67,8 @@ def test_a_stage_that_is_not_there_is_named(repository_copy, images, outcome, ea
     with EmbeddedServer(repository_copy) as server:
         server.unload("large")
         assert_equal(ask(server, "cascade", images[easy[:8]], FIELDS), outcome, easy[:8])
-        with pytest.raises(InferenceServerException, match="stage 'large' failed") as raised:
+        with pytest.raises(InferenceServerException, match="stage 'large' failed"):
             ask(server, "cascade", images[hard[:1]], FIELDS)
-        assert raised.value.status() == "StatusCode.UNAVAILABLE"
         server.load("large")
         assert_equal(ask(server, "cascade", images[hard[:8]], FIELDS), outcome, hard[:8])
 

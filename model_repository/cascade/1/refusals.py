@@ -58,12 +58,6 @@ class StageError(Refusal):
     kind = "stage"
 
 
-class StageUnavailable(StageError):
-    """Say which stage cannot answer now: its queue is full, or it is not loaded."""
-
-    status = "UNAVAILABLE"
-
-
 def as_refusal(error: Exception) -> Refusal:
     """Return what a caller is told: a refusal as it is, anything else as a fault of the cascade itself."""
     return error if isinstance(error, Refusal) else Refusal(f"{type(error).__name__} in the cascade: {error}")

@@ -14,7 +14,7 @@ import triton_python_backend_utils as pb_utils
 
 from cascade_spec import Cascade, Stage
 from job import INPUT
-from refusals import StageError, StageUnavailable
+from refusals import StageError
 
 PREDICTION = "probabilities"
 ONNX_FILE = "model.onnx"
@@ -53,7 +53,7 @@ def way_by_triton(stage: Stage) -> Way:
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         ).exec()
         if response.has_error():
-            raise _failure(stage, response.error())
+            raise StageError(f"stage {stage.model!r} failed: {response.error().message()}")
         # A view into shared memory, which is freed with the response: hence the copy.
         predictions: Predictions = pb_utils.get_output_tensor_by_name(response, PREDICTION).as_numpy().copy()
         return predictions
@@ -77,11 +77,6 @@ def way_in_process(stage: Stage, repository: Path) -> Way:
         return predictions
 
     return predict
-
-
-def _failure(stage: Stage, error: Any) -> StageError:  # noqa: ANN401
-    kind = StageUnavailable if error.code() == pb_utils.TritonError.UNAVAILABLE else StageError
-    return kind(f"stage {stage.model!r} failed: {error.message()}")
 
 
 def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported only where it is needed)
