@@ -31,7 +31,7 @@ def resolve_labels(given: object, folder: Path) -> object:
 def imagenet_1k() -> list[str]:
     """Return ImageNet-1k's 1000 labels in the order of the classes, as timm describes them.
 
-    They are kept in a file, for NVIDIA's container has no timm. Two of them are called "crane" there: a label that comes
-    twice is followed by its WordNet synset.
+    They are kept in a file, for NVIDIA's container has no timm. Two of them are called "crane" there: a label that
+    comes twice is followed by its WordNet synset.
     """
     return read_text(Path(__file__).with_name(f"{IMAGENET_1K}.txt")).splitlines()
