@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 from build_engines.files import read_text
@@ -32,14 +31,7 @@ def resolve_labels(given: object, folder: Path) -> object:
 def imagenet_1k() -> list[str]:
     """Return ImageNet-1k's 1000 labels in the order of the classes, as timm describes them.
 
-    Two of them are called "crane": a label that comes twice is followed by its WordNet synset.
+    They are kept in a file, for NVIDIA's container has no timm. Two of them are called "crane" there: a label that
+    comes twice is followed by its WordNet synset.
     """
-    from timm.data import ImageNetInfo  # noqa: PLC0415 (torch takes seconds)
-
-    info = ImageNetInfo(IMAGENET_1K)
-    labels = info.label_descriptions()
-    count = Counter(labels)
-    return [
-        f"{label} ({synset})" if count[label] > 1 else label
-        for label, synset in zip(labels, info.label_names(), strict=True)
-    ]
+    return read_text(Path(__file__).with_name(f"{IMAGENET_1K}.txt")).splitlines()

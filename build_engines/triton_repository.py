@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -59,7 +59,7 @@ def write_backbone(
     config.parameters[MADE_FROM].string_value = record.onnx_sha256
     for name, file in files.items():
         config.parameters[f"{name}{SHA256}"].string_value = sha256(file)
-    return _write_entry(repository, config, lambda version: _copy(files, version))
+    return _write_entry(repository, config, lambda version: _copy(files, version), files)
 
 
 def backbone_config(pool: Pool, backbone: Backbone, runtime: Runtime) -> ModelConfig:
@@ -121,10 +121,19 @@ def remove_encoded(repository: Path) -> None:
         shutil.rmtree(repository / name, ignore_errors=True)
 
 
-def _write_entry(repository: Path, config: ModelConfig, fill: Callable[[Path], None]) -> bool:
-    """Write an entry whole, unless it is there with the same configuration; return whether it was written."""
+def _write_entry(
+    repository: Path, config: ModelConfig, fill: Callable[[Path], None], files: Iterable[str] = ()
+) -> bool:
+    """Write an entry whole, unless it is there with the same configuration; return whether it was written.
+
+    Args:
+        repository: Where.
+        config: Its configuration.
+        fill: What fills its version folder.
+        files: Those of its files whose SHA-256 the configuration names: damaged ones are written again.
+    """
     entry = repository / config.name
-    if _is_current(entry, config):
+    if _is_current(entry, config, files):
         return False
 
     def write(folder: Path) -> None:
@@ -141,9 +150,11 @@ def _copy(files: Mapping[str, Path], version: Path) -> None:
         shutil.copyfile(source, version / name)
 
 
-def _is_current(entry: Path, config: ModelConfig) -> bool:
+def _is_current(entry: Path, config: ModelConfig, files: Iterable[str]) -> bool:
+    version = entry / VERSION
     try:
         present = text_format.Parse((entry / "config.pbtxt").read_text(), ModelConfig())
-    except (OSError, text_format.ParseError):
+        whole = all(sha256(version / name) == config.parameters[name + SHA256].string_value for name in files)
+    except (OSError, UnicodeDecodeError, text_format.ParseError):
         return False
-    return bool(present == config) and (entry / VERSION).is_dir()
+    return bool(present == config) and whole and version.is_dir()

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import MagicMock
 
@@ -25,6 +26,7 @@ from build_engines.workspace import Workspace
 DEVICE = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 OPTIONS = PlanOptions(batch=(1, 8, 8))
 TRT = SimpleNamespace(__version__="10.13.3.9")
+ROOT = Path(__file__).parents[2]
 WITHOUT_TORCH = """
 import sys
 
@@ -35,6 +37,10 @@ class NotHere:
 
 sys.meta_path.insert(0, NotHere())
 import build_engines.cli, build_engines.plans.compare, build_engines.samples
+from pathlib import Path
+from build_engines.pool import load_pool
+for path in Path("pools").glob("*.yaml"):
+    load_pool(path)
 """
 
 
@@ -236,5 +242,5 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
 
 def test_the_builders_command_needs_no_torch():
     """NVIDIA's Triton container has none."""
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -163,6 +163,21 @@ def test_a_new_plan_makes_a_new_entry(tiny_pool, workspace, tmp_path):
     assert (tmp_path / "r/small/1/model.plan").read_bytes() == b"other"
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model.py"])
+def test_a_damaged_entry_is_written_again(tiny_pool, workspace, tmp_path, name):
+    """So the doctor advises."""
+    (backbone, *_), repository = tiny_pool.backbones, tmp_path / "r"
+    write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+    file = repository / backbone.name / "1" / name
+    whole = file.read_bytes()
+    file.write_bytes(b"half")
+    assert write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+    assert file.read_bytes() == whole
+    file.unlink()
+    assert write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+    assert not write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+
+
 def test_a_plan_that_is_missing_damaged_or_old_is_refused(tiny_pool, workspace, tmp_path):
     def write():
         write_backbone(tiny_pool, tiny_pool.backbone("small"), workspace, tmp_path / "r", "tensorrt")

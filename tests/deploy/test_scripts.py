@@ -55,6 +55,7 @@ def test_an_image_without_tensorrt_is_a_message(run):
     assert "this image has no libnvinfer10" in done.stderr
 
 
-def test_the_server_gets_its_options(run):
+def test_the_server_gets_its_options_and_without_a_cascade_serves_the_backbones(run):
     done = run("serve", "", {}, "--log-verbose=1")
-    assert done.stdout.splitlines() == ["tritonserver --model-repository=/models --log-verbose=1"]
+    assert done.stdout.splitlines() == ["tritonserver --model-repository=/models --exit-on-error=false --log-verbose=1"]
+    assert "there is no cascade.json" in done.stderr
