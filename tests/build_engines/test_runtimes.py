@@ -178,7 +178,7 @@ def test_a_damaged_entry_is_written_again(tiny_pool, workspace, tmp_path, name):
     assert not write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
 
 
-def test_a_plan_that_is_missing_damaged_or_old_is_refused(tiny_pool, workspace, tmp_path):
+def test_a_plan_that_is_missing_damaged_old_or_too_small_is_refused(tiny_pool, workspace, tmp_path):
     def write():
         write_backbone(tiny_pool, tiny_pool.backbone("small"), workspace, tmp_path / "r", "tensorrt")
 
@@ -189,6 +189,9 @@ def test_a_plan_that_is_missing_damaged_or_old_is_refused(tiny_pool, workspace, 
         write()
     put_plan(workspace, "small", onnx_sha256="of another")
     with pytest.raises(PlanError, match="older ONNX file"):
+        write()
+    put_plan(workspace, "small", options=PlanOptions(batch=(1, 2, 2)))
+    with pytest.raises(PlanError, match="takes batches of 2, the pool file says 8"):
         write()
     assert not (tmp_path / "r").exists()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy
 
+from build_engines.errors import PlanError
 from build_engines.plans.record import PlanRecord
 from build_engines.pool import Backbone, Pool
 from build_engines.runtimes.ladder import ladder
@@ -31,9 +32,14 @@ class TensorRT:
         """Name the plan and its side file.
 
         Raises:
-            PlanError: there is no plan of the ONNX file at hand.
+            PlanError: there is no plan of the ONNX file at hand, or it takes no batch as large as the pool file says.
         """
-        PlanRecord.required(workspace, backbone.name)
+        largest = PlanRecord.required(workspace, backbone.name).options.batch[-1]
+        if largest < backbone.max_batch_size:
+            raise PlanError(
+                f"{workspace.plan(backbone.name)} takes batches of {largest}, the pool file says "
+                f"{backbone.max_batch_size}; run build-engines plan on this pool (make engines: in NVIDIA's container)"
+            )
         return {"model.plan": workspace.plan(backbone.name), "plan.json": workspace.plan_record(backbone.name)}
 
 
