@@ -9,7 +9,9 @@ TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
 SHM_SIZE ?= 1g
 HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
-CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1 benchmarks/gpu.py benchmarks/gpu_bench
+CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1 \
+  benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py \
+  $(addprefix benchmarks/,coverage.py encoded.py imagenet.py search.py)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -57,8 +57,19 @@ def write_backbone(
     if precision is not None:
         _set_precision(config, runtime, precision)
     config.parameters[MADE_FROM].string_value = record.onnx_sha256
+    return write_files(repository, config, files)
+
+
+def write_files(repository: Path, config: ModelConfig, files: Mapping[str, Path]) -> bool:
+    """Write an entry of files, whose SHA-256 its configuration then names; return whether anything was written.
+
+    Args:
+        repository: The model repository.
+        config: The entry's configuration, but for the SHA-256.
+        files: The name of each file in the version folder, and which file it is a copy of.
+    """
     for name, file in files.items():
-        config.parameters[f"{name}{SHA256}"].string_value = sha256(file)
+        config.parameters[name + SHA256].string_value = sha256(file)
     return _write_entry(repository, config, lambda version: _copy(files, version), files)
 
 

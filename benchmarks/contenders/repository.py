@@ -10,6 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling, ModelInput, ModelInstanceGroup, ModelOutput
 
 from build_engines.runtimes import RUNTIMES
+from build_engines.runtimes.embedded import MODEL as EMBEDDED_MODEL
 from build_engines.triton_repository import CASCADE, put_cascade
 from cascade_spec import Cascade, Serving, Stage
 from contenders.workload import CANVAS, CLASSES, STAGES, THRESHOLDS
@@ -68,7 +69,12 @@ def _write_stage(repository: Path, name: str, networks: Path | None) -> None:
     config.ClearField("instance_group")
     runtime, path = RUNTIMES["embedded"], networks / f"{name}.onnx"
     runtime.configure(config)
-    _write(repository, config, lambda version: runtime.fill(version, path))
+
+    def fill(version: Path) -> None:
+        shutil.copyfile(EMBEDDED_MODEL, version / "model.py")
+        shutil.copyfile(path, version / "model.onnx")
+
+    _write(repository, config, fill)
 
 
 def _describe_cascade(entry: Path, reach: str) -> None:

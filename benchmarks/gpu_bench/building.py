@@ -6,17 +6,15 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from google.protobuf import text_format
 from rich.console import Console
 
 from build_engines.backbone import gmacs
 from build_engines.export import export
-from build_engines.files import sha256, write_folder_whole
 from build_engines.plans.command import make_plans, options_of
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES
-from build_engines.triton_repository import CASCADE, HOME, backbone_config, write_backbone
+from build_engines.triton_repository import CASCADE, HOME, backbone_config, write_backbone, write_files
 from build_engines.workspace import Workspace
 from cascade_spec import Cascade, Serving, Stage
 from gpu_bench.deck import candidates
@@ -54,17 +52,7 @@ def _write_program(pool: Pool, backbone: Backbone, workspace: Workspace, reposit
     It takes minutes to make for a pool, and the PyTorch at hand may not be able to.
     """
     runtime = RUNTIMES["torch"]
-    files, config = runtime.files(pool, backbone, workspace), backbone_config(pool, backbone, runtime)
-    for name, source in files.items():
-        config.parameters[f"{name}_sha256"].string_value = sha256(source)
-
-    def write(folder: Path) -> None:
-        (folder / "1").mkdir()
-        for name, source in files.items():
-            shutil.copyfile(source, folder / "1" / name)
-        (folder / "config.pbtxt").write_text(text_format.MessageToString(config))
-
-    write_folder_whole(repository / backbone.name, write)
+    write_files(repository, backbone_config(pool, backbone, runtime), runtime.files(pool, backbone, workspace))
 
 
 def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repository: Path, max_images: int) -> None:

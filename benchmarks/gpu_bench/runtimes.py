@@ -54,8 +54,8 @@ def _missing(runtime: str) -> str | None:
         return "there is no GPU"
     if runtime == "tensorrt":
         try:
+            find_device()  # first: TensorRT's library can crash where there is no driver
             load_tensorrt()
-            find_device()
         except BuildError as error:
             return str(error)
     return None

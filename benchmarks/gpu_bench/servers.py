@@ -57,14 +57,13 @@ def check(runtime: str) -> None:
 
 @contextmanager
 def _embedded(repository: Path, models: Sequence[str], log: Path) -> Iterator[str]:
-    import pytriton.triton  # noqa: PLC0415
-
     from embedded_server import EmbeddedServer, ServerError  # noqa: PLC0415
 
-    pytriton.triton.DEFAULT_TRITON_STARTUP_TIMEOUT_S = START_S  # it gives two minutes, and no way to ask for more
     with contextlib.ExitStack() as stack:
         try:
-            server = stack.enter_context(EmbeddedServer(repository, models=models, log_file=log))
+            server = stack.enter_context(
+                EmbeddedServer(repository, models=models, log_file=log, start_timeout_s=START_S)
+            )
         except ServerError as error:
             raise NotServedError(str(error)) from error
         yield server.addresses.grpc

@@ -9,6 +9,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from build_engines.pool import Backbone, Pool
 from build_engines.workspace import Workspace
 
+MODEL = Path(__file__).with_name("model.py")
+
 
 class Embedded:
     """Serve a backbone by ONNX Runtime on one CPU core an instance."""
@@ -21,4 +23,4 @@ class Embedded:
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the Python model and the ONNX file that it loads."""
-        return {"model.py": Path(__file__).with_name("model.py"), "model.onnx": workspace.onnx(backbone.name)}
+        return {"model.py": MODEL, "model.onnx": workspace.onnx(backbone.name)}
