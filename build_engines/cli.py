@@ -191,6 +191,8 @@ def plan(
     if trtexec:
         for command in commands(loaded, workspace, work):
             typer.echo(command)
+        if absent := [backbone.name for backbone in loaded.backbones if not workspace.onnx(backbone.name).is_file()]:
+            typer.echo(f"note: not exported yet: {', '.join(absent)}; run build-engines export first", err=True)
         return
     make_plans(loaded, workspace, work, images, console)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from build_engines.console import progress_bar
-from build_engines.plans.compare import Comparison, missing
+from build_engines.plans.compare import Comparison, obstacle
 from build_engines.plans.device import find_device
 from build_engines.plans.make import batch_range, make_plan
 from build_engines.plans.record import HardwareCompatibility, PlanCheck, PlanOptions, PlanRecord
@@ -47,9 +48,11 @@ def options_of(
 
 
 def commands(pool: Pool, workspace: Workspace, work: Iterable[tuple[Backbone, PlanOptions]]) -> list[str]:
-    """Return trtexec's command for each backbone."""
+    """Return the shell commands that build the plans with trtexec, which makes no folder by itself."""
+    folder = workspace.plan(pool.backbones[0].name).parent
     return [
-        trtexec_command(workspace.onnx(b.name), workspace.plan(b.name), pool.canvas, options) for b, options in work
+        shlex.join(["mkdir", "-p", str(folder)]),
+        *(trtexec_command(workspace.onnx(b.name), workspace.plan(b.name), pool.canvas, options) for b, options in work),
     ]
 
 
@@ -81,15 +84,15 @@ def make_plans(
     with progress_bar(console) as progress:
         for backbone, options in progress.track(work, description="building"):
             name = backbone.name
-            check = partial(comparison.check, backbone, workspace.onnx(name), options.batch) if comparison else None
+            check = partial(comparison.check, backbone, workspace.onnx(name), options) if comparison else None
             built = make_plan(trt, device, workspace, name, options, check)
             table.add_row(name, *_row(PlanRecord.required(workspace, name)), "built" if built else "reused")
     console.print(table)
 
 
 def _comparison(trt: Any, pool: Pool, images: Path | None, console: Console) -> Comparison | None:  # noqa: ANN401
-    if lacking := missing():
-        console.print(f"plans are not compared with ONNX Runtime: pip install {' '.join(lacking)}")
+    if reason := obstacle():
+        console.print(f"plans are not compared with ONNX Runtime: {reason}")
         return None
     from build_engines.samples import check_images  # noqa: PLC0415 (scikit-learn takes a second)
 

@@ -77,19 +77,20 @@ def make_plan(
     cache = workspace.timing_cache(trt.__version__, f"{device.gpu.replace(' ', '-')}-{device.compute_capability}")
     start_s = time.monotonic()
     plan, timings = build(trt, workspace.onnx(backbone), options, cache.read_bytes() if cache.is_file() else b"")
+    seconds = round(time.monotonic() - start_s, 1)
+    _write(cache, timings)  # before the plan is compared: if it is refused, the next build is quick
     record = PlanRecord(
         onnx_sha256=source,
         plan_sha256=hashlib.sha256(plan).hexdigest(),
         tensorrt=trt.__version__,
         device=device,
         options=options,
-        seconds=round(time.monotonic() - start_s, 1),
+        seconds=seconds,
         size_bytes=len(plan),
         check=check(plan) if check else None,
     )
     _write(workspace.plan(backbone), plan)  # until its side file is there too, it counts as no plan
     _write_record(workspace, backbone, record)
-    _write(cache, timings)
     return True
 
 

@@ -64,6 +64,8 @@ def build(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tuple[byt
         raise PlanError(f"TensorRT {trt.__version__} cannot parse {onnx}: {'; '.join(errors)}")
     config = _config(trt, builder, network, options)
     timings = config.create_timing_cache(cache)
+    if timings is None:  # of a damaged file
+        timings = config.create_timing_cache(b"")
     config.set_timing_cache(timings, False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:

@@ -144,6 +144,7 @@ def test_a_plan_that_answers_otherwise_is_not_kept(workspace, built):
         make_plan(TRT, DEVICE, workspace, "a", OPTIONS, refuse)
     assert not workspace.plan("a").exists()
     make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+    assert [cache for *_, cache in built] == [b"", b"timings"], "what TensorRT measured was lost with the plan"
     with pytest.raises(CheckError):
         make_plan(TRT, DEVICE, workspace, "a", OPTIONS, refuse)
     assert not workspace.plan("a").exists()
@@ -204,6 +205,17 @@ def test_a_builder_that_gives_nothing_is_a_message_with_its_reason(tmp_path):
         tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"")
 
 
+def test_a_damaged_timing_cache_is_begun_anew(tmp_path):
+    trt = MagicMock(__version__="10.13.3.9", ILogger=type("ILogger", (), {"Severity": MagicMock()}))
+    trt.Builder.return_value.create_network.return_value.get_input.return_value.shape = (-1, 8, 8, 3)
+    trt.Builder.return_value.build_serialized_network.return_value = b"plan"
+    config = trt.Builder.return_value.create_builder_config.return_value
+    config.create_timing_cache.side_effect = lambda content: None if content == b"damaged" else "empty"
+    config.get_timing_cache.return_value.serialize.return_value = b"timings"
+    assert tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"damaged") == (b"plan", b"timings")
+    config.set_timing_cache.assert_called_once_with("empty", False)
+
+
 def test_no_driver_is_a_message():
     with pytest.raises(PlanError, match=r"no NVIDIA driver here .*make engines"):
         find_device("libno_such_cuda.so.1")
@@ -223,7 +235,9 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("b", max_batch_size=4)))
     arguments = ["plan", pool, "--build", str(folder), "--hardware-compatibility", "ampere_plus"]
     printed = CliRunner().invoke(app, [*arguments, "--trtexec"])
-    first, second = printed.output.splitlines()
+    folder_made, first, second = printed.stdout.splitlines()
+    assert folder_made == f"mkdir -p {workspace.plan('a').parent}"
+    assert printed.stderr == ""
     assert "--minShapes=image:1x32x32x3 --optShapes=image:8x32x32x3 --maxShapes=image:8x32x32x3" in first
     assert "--maxShapes=image:4x32x32x3" in second
     assert "--hardwareCompatibilityLevel=ampere+" in first
@@ -232,12 +246,21 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
     monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
     make_plan(TRT, DEVICE, workspace, "a", OPTIONS.model_copy(update={"hardware_compatibility": "ampere_plus"}))
-    monkeypatch.setattr("build_engines.plans.command.missing", lambda: ["polygraphy"])
+    monkeypatch.setattr("build_engines.plans.command.obstacle", lambda: "pip install polygraphy")
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "not compared with ONNX Runtime: pip install polygraphy" in done.output
     assert [name for name, *_ in built] == ["a", "b"]
     assert "reused" in done.output
+
+
+def test_trtexecs_commands_say_what_they_will_not_find(workspace):
+    folder = workspace.folder.parent
+    pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("c")))
+    printed = CliRunner().invoke(app, ["plan", pool, "--build", str(folder), "--trtexec"])
+    assert printed.exit_code == 0
+    assert len(printed.stdout.splitlines()) == 3
+    assert "note: not exported yet: c; run build-engines export first" in printed.stderr
 
 
 def test_the_builders_command_needs_no_torch():
