@@ -91,9 +91,10 @@ def predict(
     """Collect predictions on two folders of labelled images through the served backbones."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
+    configs = pipeline.served_configs(loaded, workspace, url)
     for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
         images = open_image_folder(folder, loaded.labels)
-        missing = pipeline.uncollected(loaded, workspace, split, images)
+        missing = pipeline.uncollected(loaded, workspace, split, images, configs)
         with progress_bar(console) as progress:
             pipeline.collect(missing, split, url, _Bars(progress).tell)
         reused = len(loaded.backbones) - len(missing)

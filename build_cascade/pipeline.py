@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import TypeAdapter
@@ -44,16 +45,37 @@ SPLIT_SEED = 0
 OnProgress = Callable[[str, int, int], None]
 
 
-def uncollected(pool: Pool, workspace: Workspace, split: str, images: ImageFolder) -> list[Collection]:
-    """Return the collections that are missing or out of date, one a backbone.
+def served_configs(pool: Pool, workspace: Workspace, url: str) -> dict[str, Any]:
+    """Return Triton's configuration of every backbone, each made of its last export.
 
     Raises:
+        ServedError: a backbone is not served, or is not the one that was exported last.
         BuildError: a backbone has no up-to-date ONNX file.
+    """
+    configs = {}
+    for backbone in pool.backbones:
+        record = ExportRecord.required(pool, backbone, workspace)
+        with ServedModel(url, backbone.name) as served:
+            configs[backbone.name] = served.config_of(record.onnx_sha256)
+    return configs
+
+
+def uncollected(
+    pool: Pool, workspace: Workspace, split: str, images: ImageFolder, configs: Mapping[str, Any]
+) -> list[Collection]:
+    """Return the collections that are missing or not of what is served, one a backbone.
+
+    Args:
+        pool: Its backbones are served.
+        workspace: Where their predictions go.
+        split: `calibration` or `test`.
+        images: The labelled images.
+        configs: Triton's configuration of every backbone.
     """
     collections = [
         Collection(
             backbone=backbone.name,
-            onnx_sha256=ExportRecord.required(pool, backbone, workspace).onnx_sha256,
+            config=configs[backbone.name],
             images=images,
             canvas=pool.canvas,
             labels=pool.labels,
@@ -68,7 +90,7 @@ def collect(missing: Sequence[Collection], split: str, url: str, tell: OnProgres
     """Collect what is missing of one split through the served backbones.
 
     Raises:
-        ChoiceError: a backbone is not served, or is not the one that was exported last.
+        ServedError: a backbone is no longer served.
         ImageFolderError: an image cannot be used.
     """
     for collection in missing:
@@ -97,9 +119,8 @@ def read_bench(pool: Pool, workspace: Workspace, costs_file: Path | None = None)
         predictions, costs = read_set(workspace.imported, names)
         return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), given or costs)
     records = {name: ExportRecord.required(pool, pool.backbone(name), workspace) for name in names}
-    for split_name in SPLITS:
-        onnx = {name: record.onnx_sha256 for name, record in records.items()}
-        check_notes(workspace.predictions(split_name), onnx, pool.labels)
+    onnx = {name: record.onnx_sha256 for name, record in records.items()}
+    check_notes([workspace.predictions(split) for split in SPLITS], onnx, pool.labels)
     calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
     counted = Costs({name: record.gmacs for name, record in records.items()}, source=COUNTED)
     return Bench(calibration, test, given or counted)

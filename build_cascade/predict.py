@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.format import open_memmap
@@ -16,7 +17,6 @@ from build_cascade.predictions import UNREADABLE, Predictions, Probabilities, ch
 from build_engines.files import write_text_whole
 from build_engines.image_folder import ImageFolder
 from build_engines.served import ServedModel
-from build_engines.triton_repository import MADE_FROM
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Collection:
 
     Attributes:
         backbone: Its name.
-        onnx_sha256: Of the graph that must be served.
+        config: Triton's, of the served backbone.
         images: The labelled images.
         canvas: Side of the canvas, in pixels.
         labels: Names of the C classes.
@@ -35,7 +35,7 @@ class Collection:
     """
 
     backbone: str
-    onnx_sha256: str
+    config: Any
     images: ImageFolder
     canvas: int
     labels: tuple[str, ...]
@@ -43,7 +43,7 @@ class Collection:
 
     @property
     def is_done(self) -> bool:
-        """Tell whether predictions of this graph on these images are there."""
+        """Tell whether predictions of what is served on these images are there."""
         if Note.read(self._file.with_suffix(".json")) != self._made_of:
             return False
         try:
@@ -57,9 +57,9 @@ class Collection:
 
         Raises:
             ChoiceError: the server is not there or the backbone fails.
-            PredictionError: another graph is served, or it answers no probabilities.
+            PredictionError: it answers no probabilities.
         """
-        max_batch_size = self._checked_batch_size(served)
+        max_batch_size = int(self.config.max_batch_size)
         partial = self._open_partial()
         for start in range(_rows_done(partial), len(self.images), max_batch_size):
             canvases = self.images.canvases(self.canvas, start, start + max_batch_size)
@@ -77,16 +77,7 @@ class Collection:
 
     @cached_property
     def _made_of(self) -> Note:
-        return Note.of(self.onnx_sha256, self.labels, self.images)
-
-    def _checked_batch_size(self, served: ServedModel) -> int:
-        config = served.config
-        if config.parameters[MADE_FROM].string_value != self.onnx_sha256:
-            raise PredictionError(
-                f"the server's {self.backbone!r} was not made of the last export; "
-                "run build-engines repository and start the server again"
-            )
-        return int(config.max_batch_size)
+        return Note.of(self.config, self.labels, self.images)
 
     def _open_partial(self) -> Probabilities:
         """Open the unfinished predictions, or start them: rows not yet collected are NaN."""

@@ -12,9 +12,8 @@ from build_engines.costs import MS, Costs
 from build_engines.errors import ServedError
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
-from build_engines.served import ServedModel
+from build_engines.served import ServedModel, runtime_of
 from build_engines.throughput import Load, OnRound
-from build_engines.triton_repository import MADE_FROM
 from build_engines.workspace import Workspace
 
 REQUESTS = 4  # different ones, sent over and over
@@ -41,34 +40,29 @@ def measure_costs(
         ServedError: a backbone is not served, is not the one exported last, or takes no such batch.
         BuildError: a backbone has no up-to-date ONNX file.
     """
-    backends = {_checked_backend(pool, backbone, workspace, url, loads) for backbone in pool.backbones}
+    runtimes = {_checked_runtime(pool, backbone, workspace, url, loads) for backbone in pool.backbones}
     asks = {backbone.name: [backbone.name] for backbone in pool.backbones}
     measured = {}
     for load in loads:
         rates = throughput.measure(url, asks, _noise(pool.canvas, load), on_round, load)
-        source = f"{load.in_words}, by Triton's backend {' and '.join(sorted(backends))}"
+        source = f"{load.in_words}, by Triton's backend {' and '.join(sorted(runtimes))}"
         costs = Costs({name: 1000 / rate for name, rate in rates.items()}, MS, source)
         costs.write(workspace.costs_at(load.batch_images))
         measured[load.batch_images] = costs
     return measured
 
 
-def _checked_backend(pool: Pool, backbone: Backbone, workspace: Workspace, url: str, loads: Sequence[Load]) -> str:
+def _checked_runtime(pool: Pool, backbone: Backbone, workspace: Workspace, url: str, loads: Sequence[Load]) -> str:
     record = ExportRecord.required(pool, backbone, workspace)
     with ServedModel(url, backbone.name) as served:
-        config = served.config
-    if config.parameters[MADE_FROM].string_value != record.onnx_sha256:
-        raise ServedError(
-            f"the server's {backbone.name!r} was not made of the last export; "
-            "run build-engines repository and start the server again"
-        )
+        config = served.config_of(record.onnx_sha256)
     largest = max(load.batch_images for load in loads)
     if largest > config.max_batch_size:
         raise ServedError(
             f"the server's {backbone.name!r} takes batches of at most {config.max_batch_size}, not {largest}; "
             "ask for less, or raise its max_batch_size in the pool file and run build-engines repository"
         )
-    return str(config.backend)
+    return runtime_of(config)
 
 
 def _noise(canvas: int, load: Load) -> Canvas:

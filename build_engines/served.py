@@ -9,19 +9,23 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 from tritonclient.utils import InferenceServerException
 
 from build_engines.canvas import Canvas
 from build_engines.errors import ServedError
+from build_engines.runtimes.torch import PRECISION
+from build_engines.triton_repository import MADE_FROM, SHA256
 
 TIMEOUT_S = 120.0
+WEIGHTS = (".onnx", ".plan", ".pt2")
 
 
 class ServedModel:
     """Ask a model of a Triton server.
 
     Raises:
-        ServedError: from every method, when the server is not there or the model fails.
+        ServedError: from every method, when the server is not there, or the model fails or is another one.
     """
 
     def __init__(self, url: str, name: str) -> None:
@@ -44,6 +48,16 @@ class ServedModel:
         """Return the model's Triton configuration, a ModelConfig message."""
         with self._errors():
             return self._triton.get_model_config(self.name, client_timeout=TIMEOUT_S).config
+
+    def config_of(self, onnx_sha256: str) -> Any:  # noqa: ANN401
+        """Return the configuration of a backbone, which must be made of an ONNX file of this SHA-256."""
+        config = self.config
+        if config.parameters[MADE_FROM].string_value != onnx_sha256:
+            raise ServedError(
+                f"the server's {self.name!r} was not made of the last export; "
+                "run build-engines repository and start the server again"
+            )
+        return config
 
     def infer(self, canvases: Canvas, output: str = "probabilities") -> npt.NDArray[Any]:
         """Ask about UINT8 [n, S, S, 3]; return one output, [n, ...]."""
@@ -68,3 +82,19 @@ class ServedModel:
                 f"model {self.name!r} at {self._url}: {error.message()}; "
                 "is it served? (make serve, or serve-repository --backbones-only)"
             ) from error
+
+
+def runtime_of(config: Any) -> str:  # noqa: ANN401 (protobuf's classes have no stubs)
+    """Say what answers, by the configuration of a served backbone: `python (model.pt2, fp16, GPU)`."""
+    devices = sorted(
+        {ModelInstanceGroup.Kind.Name(group.kind).removeprefix("KIND_") for group in config.instance_group}
+    )
+    on_gpu = "GPU" in devices  # elsewhere the runtime `torch` computes in FP32, whatever was asked for
+    precision = [config.parameters[PRECISION].string_value] if on_gpu and PRECISION in config.parameters else []
+    return f"{config.backend} ({', '.join([*weights_of(config), *precision, *devices])})"
+
+
+def weights_of(config: Any) -> dict[str, str]:  # noqa: ANN401
+    """Return the SHA-256 of the file that a served backbone answers by, under its name."""
+    hashes = {name.removesuffix(SHA256): value.string_value for name, value in config.parameters.items()}
+    return {name: sha256 for name, sha256 in sorted(hashes.items()) if name.endswith(WEIGHTS)}

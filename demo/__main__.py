@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from build_cascade.pipeline import SPLITS, uncollected
+from build_cascade.pipeline import SPLITS
 from build_engines.console import progress_bar
 from build_engines.image_folder import open_image_folder
 from build_engines.pool import Pool, load_pool
@@ -38,7 +38,7 @@ def main() -> None:
     _train(pool, images / "train")
     _run("build-engines", "export", POOL_FILE, "--images", images / "calibration")
     _run("build-engines", "repository", POOL_FILE)
-    _predict(pool, workspace, images)
+    _predict(images)
     _run("build-cascade", "search", POOL_FILE, "--accuracy-at-least", "best", "--tolerance", "0.004")
     _serve(images / "test")
     _run("build-cascade", "report", POOL_FILE)
@@ -73,13 +73,9 @@ def _train(pool: Pool, folder: Path) -> None:
     console.print(f"{len(missing)} backbones trained, {len(pool.backbones) - len(missing)} reused")
 
 
-def _predict(pool: Pool, workspace: Workspace, images: Path) -> None:
+def _predict(images: Path) -> None:
     folders = [images / split for split in SPLITS]
     options = [part for split, folder in zip(SPLITS, folders, strict=True) for part in (f"--{split}", folder)]
-    opened = {split: open_image_folder(folder, pool.labels) for split, folder in zip(SPLITS, folders, strict=True)}
-    if not any(uncollected(pool, workspace, split, images) for split, images in opened.items()):
-        _run("build-cascade", "predict", POOL_FILE, *options)
-        return
     _with_server(backbones(REPOSITORY), lambda url: _run("build-cascade", "predict", POOL_FILE, *options, "--url", url))
 
 

@@ -6,16 +6,17 @@ import numpy as np
 import pytest
 from helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 from PIL import Image
+from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from build_cascade.errors import PredictionError
 from build_cascade.note import check_notes
-from build_cascade.pipeline import collect, uncollected
+from build_cascade.pipeline import served_configs
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_engines.errors import ServedError
 from build_engines.image_folder import open_image_folder
-from build_engines.record import ExportRecord
-from build_engines.served import ServedModel
+from build_engines.served import ServedModel, runtime_of
+from build_engines.triton_repository import MADE_FROM
 
 PER_CLASS = 7
 
@@ -31,9 +32,23 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def collection(tiny_pool, tiny_workspace, images, tmp_path):
-    sha = ExportRecord.required(tiny_pool, tiny_pool.backbone("small"), tiny_workspace).onnx_sha256
-    return Collection("small", sha, images, CANVAS, LABELS, tmp_path / "predictions")
+def collection(small, images, tmp_path):
+    return Collection("small", small.config, images, CANVAS, LABELS, tmp_path / "predictions")
+
+
+def changed(collection, **fields):
+    """As another process would make it."""
+    return Collection(**{name: getattr(collection, name) for name in collection.__dataclass_fields__} | fields)
+
+
+def changed_config(collection, **parameters):
+    """As of a server that runs something else under this name."""
+    config = type(collection.config)()
+    config.CopyFrom(collection.config)
+    config.backend = parameters.pop("backend", config.backend)
+    for name, value in parameters.items():
+        config.parameters[name].string_value = value
+    return config
 
 
 @pytest.fixture
@@ -81,22 +96,38 @@ def test_a_half_written_file_is_refused(collection, small):
 def test_changed_images_are_collected_again(collection, small, images):
     list(collection.run(small))
     Image.new("RGB", (9, 9)).save(images.paths[0])
-    again = Collection(**{name: getattr(collection, name) for name in collection.__dataclass_fields__})
+    again = changed(collection)
     assert not again.is_done
 
 
-def test_a_server_with_another_export_is_refused(collection, small):
-    other = Collection(
-        **{name: getattr(collection, name) for name in collection.__dataclass_fields__} | {"onnx_sha256": "x"}
-    )
-    with pytest.raises(PredictionError, match="run build-engines repository"):
-        list(other.run(small))
+def test_a_server_with_another_export_is_refused(small):
+    with pytest.raises(ServedError, match="run build-engines repository"):
+        small.config_of("x")
 
 
-def test_a_server_that_is_not_there_is_named(tiny_pool, tiny_workspace, images, tmp_path):
-    missing = uncollected(tiny_pool, tiny_workspace, "test", images)
+def test_a_server_that_is_not_there_is_named(tiny_pool, tiny_workspace):
     with pytest.raises(ServedError, match=r"127\.0\.0\.1:1.*make serve"):
-        collect(missing, "test", "127.0.0.1:1", lambda *_: None)
+        served_configs(tiny_pool, tiny_workspace, "127.0.0.1:1")
+
+
+@pytest.mark.parametrize(
+    "change", [{"backend": "tensorrt"}, {"model.onnx_sha256": "of other bytes"}, {"model.plan_sha256": "of a plan"}]
+)
+def test_what_another_runtime_answered_is_collected_again(collection, small, change):
+    list(collection.run(small))
+    assert changed(collection).is_done
+    other = changed(collection, config=changed_config(collection, **change))
+    assert not other.is_done
+    list(other.run(small))
+    assert other.is_done
+    assert not changed(collection).is_done
+
+
+def test_the_precision_of_a_gpu_counts_and_of_a_cpu_does_not(collection):
+    config = changed_config(collection, precision="bf16")
+    assert runtime_of(config) == "python (model.onnx, CPU)"
+    config.instance_group[0].kind = ModelInstanceGroup.KIND_GPU
+    assert runtime_of(config) == "python (model.onnx, bf16, GPU)"
 
 
 @pytest.mark.parametrize("damage", ["small.npy", "class_ids.npy", "small.json"])
@@ -104,7 +135,7 @@ def test_damaged_predictions_are_collected_again(collection, small, damage):
     list(collection.run(small))
     path = collection.folder / damage
     path.write_bytes(path.read_bytes()[:4])
-    again = Collection(**{name: getattr(collection, name) for name in collection.__dataclass_fields__})
+    again = changed(collection)
     assert not again.is_done
     list(again.run(small))
     assert again.is_done
@@ -112,8 +143,18 @@ def test_damaged_predictions_are_collected_again(collection, small, damage):
 
 def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):
     list(collection.run(small))
-    check_notes(collection.folder, {"small": collection.onnx_sha256}, LABELS)
+    onnx = {"small": collection.config.parameters[MADE_FROM].string_value}
+    check_notes([collection.folder], onnx, LABELS)
     with pytest.raises(PredictionError, match="another export, label set"):
-        check_notes(collection.folder, {"small": "other"}, LABELS)
+        check_notes([collection.folder], {"small": "other"}, LABELS)
     with pytest.raises(PredictionError, match="another export, label set"):
-        check_notes(collection.folder, {"small": collection.onnx_sha256}, LABELS[::-1])
+        check_notes([collection.folder], onnx, LABELS[::-1])
+
+
+def test_predictions_of_two_runtimes_are_not_searched(collection, small, tmp_path):
+    list(collection.run(small))
+    config = changed_config(collection, backend="tensorrt")
+    list(changed(collection, config=config, folder=tmp_path / "test").run(small))
+    onnx = {"small": config.parameters[MADE_FROM].string_value}
+    with pytest.raises(PredictionError, match=r"as python \(model\.onnx, CPU\) and those of test as tensorrt"):
+        check_notes([collection.folder, tmp_path / "test"], onnx, LABELS)

@@ -62,7 +62,7 @@ def test_a_cascade_is_chosen_on_measured_milliseconds(server, tiny_pool, workspa
         assert costs.unit == "ms"
         assert set(costs) == {"small", "medium", "large"}
         assert f"1 client, {batch} image" in costs.source
-        assert "backend python" in costs.source
+        assert "backend python (model.onnx, CPU)" in costs.source
         assert str(workspace.costs_at(batch)) in shown
     run(build_cascade, "predict", pool, "--calibration", images, "--test", images, *url, "--build", build)
     given = ("--costs", workspace.costs_at(8), "--build", build)
@@ -105,9 +105,9 @@ def test_what_cannot_be_measured_is_said(server, tiny_pool, workspace, tmp_path)
 
 
 def test_another_export_than_the_served_one_is_refused(server, tiny_pool, workspace, monkeypatch):
-    from build_engines import milliseconds
+    from build_engines import served
 
-    monkeypatch.setattr(milliseconds, "MADE_FROM", "nothing")
+    monkeypatch.setattr(served, "MADE_FROM", "nothing")
     assert "was not made of the last export" in refused(server.addresses.grpc, tiny_pool, workspace)
 
 
