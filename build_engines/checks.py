@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +56,8 @@ def require_agreement(backbone: Backbone, check: GraphCheck) -> None:
     """
     difference, tolerance = check.largest_probability_difference, PROBABILITY_TOLERANCES[backbone.precision]
     if not difference <= tolerance:  # so put, NaN fails too
-        advice = "" if backbone.precision == "fp32" else "; write `precision: fp32` for this backbone"
+        advice = "; are its weights whole?" if isnan(difference) else ""
+        advice = advice if backbone.precision == "fp32" else "; write `precision: fp32` for this backbone"
         raise CheckError(
             f"backbone {backbone.name!r}: the exported file differs from what it was exported from by {difference:.2g} "
             f"(tolerance {tolerance} in {backbone.precision}); the file was not kept{advice}"

@@ -18,11 +18,11 @@ from build_engines.checks import (
     compare_graph,
     require_agreement,
 )
+from build_engines.errors import BuildError, CheckError
 from build_engines.files import sha256, write_text_whole, write_whole
 from build_engines.half import to_half
 from build_engines.model import Model
 from build_engines.pool import Backbone, OnnxBackbone, Pool
-from build_engines.preprocessing import ServedBackbone
 from build_engines.record import ExportRecord, GraphCheck, made_of
 from build_engines.workspace import Workspace
 from build_engines.zoo import of_timm
@@ -92,23 +92,30 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
 
 def _write_checked(backbone: Backbone, model: Model, images: Canvas, path: Path) -> GraphCheck:
     """Write the graph in the backbone's precision and check it; in FP16 as much of it as the answers bear."""
-    graph = model.graph()
     if backbone.precision == "fp32":
-        _save(graph, path)
+        _save(model.graph(), path)
         check = compare_graph(model.served, path, images[: BATCHES[-1]])
     else:
-        check = _write_half(graph, model.served, images, path)
+        check = _write_half(backbone, model, images, path)
     require_agreement(backbone, check)
     return check
 
 
-def _write_half(graph: ModelProto, served: ServedBackbone, images: Canvas, path: Path) -> GraphCheck:
+def _write_half(backbone: Backbone, model: Model, images: Canvas, path: Path) -> GraphCheck:
+    graph = model.graph()
     for fp32_convolutions in FP32_CONVOLUTIONS:
-        _save(to_half(graph, fp32_convolutions), path)
-        check = compare_graph(served, path, images).model_copy(update={"fp32_convolutions": fp32_convolutions})
+        _save(_half(backbone, graph, fp32_convolutions), path)
+        check = compare_graph(model.served, path, images).model_copy(update={"fp32_convolutions": fp32_convolutions})
         if check.largest_probability_difference <= ENOUGH * PROBABILITY_TOLERANCES["fp16"]:
             break
     return check
+
+
+def _half(backbone: Backbone, graph: ModelProto, fp32_convolutions: int) -> ModelProto:
+    try:
+        return to_half(graph, fp32_convolutions)
+    except BuildError as error:
+        raise CheckError(f"backbone {backbone.name!r}: {error}; write `precision: fp32` for it") from error
 
 
 def _save(model: ModelProto, path: Path) -> None:

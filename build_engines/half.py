@@ -44,7 +44,7 @@ def to_half(model: ModelProto, fp32_convolutions: int = 0) -> ModelProto:
     try:
         return shape_inference.infer_shapes(result, check_type=True, strict_mode=True)
     except shape_inference.InferenceError as error:
-        raise BuildError(f"the graph cannot be cast to FP16 ({error}); export it with fp32") from error
+        raise BuildError(f"its graph cannot be cast to FP16 ({error})") from error
 
 
 def _cast(
@@ -91,14 +91,14 @@ def _own_initializers(graph: GraphProto, nodes: Sequence[NodeProto]) -> list[Ten
 def _convolutions(graph: GraphProto) -> list[NodeProto]:
     found = [node for node in graph.node if node.op_type == "Conv"]
     if not found:
-        raise BuildError("the graph has no convolution, so where preprocessing ends is unknown; export it with fp32")
+        raise BuildError("its graph has no convolution, so where preprocessing ends is unknown")
     return found
 
 
 def _last_softmax(graph: GraphProto) -> NodeProto:
     last = graph.node[-1]
     if last.op_type != "Softmax" or list(last.output) != [graph.output[0].name]:
-        raise BuildError("the graph does not end in its softmax; export it with fp32")
+        raise BuildError("its graph does not end in its softmax")
     return last
 
 

@@ -15,6 +15,7 @@ from build_engines.errors import WeightsError
 from build_engines.pool import OnnxBackbone, Pool
 
 IMAGE_RANK = 4
+ERRORS = 3  # of ONNX Runtime's levels
 SUM_TOLERANCE = 1e-4
 DYNAMIC_BATCH = (
     "export it with a batch that is free (PyTorch: dynamic_shapes=({0: torch.export.Dim('batch')},) in "
@@ -50,8 +51,10 @@ class OnnxFile:
         Raises:
             WeightsError: ONNX Runtime does not take it.
         """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = ERRORS  # old files name their weights among their inputs: it warns of each
         try:
-            return onnxruntime.InferenceSession(self._path, providers=["CPUExecutionProvider"])
+            return onnxruntime.InferenceSession(self._path, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise self.error(f"cannot be loaded by ONNX Runtime: {error}") from error
 
@@ -76,8 +79,10 @@ class OnnxFile:
         """Check that some answers are the logits or the probabilities that the pool file says.
 
         Raises:
-            WeightsError: they are the other.
+            WeightsError: they are the other, or no numbers.
         """
+        if np.isnan(answers).any():
+            raise self.error("answers NaN to photographs; see that the file is whole, and `mean`, `std`, `value_range`")
         within = bool(np.all((answers >= -SUM_TOLERANCE) & (answers <= 1 + SUM_TOLERANCE)))
         sums = answers.sum(axis=1)
         are_probabilities = within and bool(np.all(np.abs(sums - 1) <= SUM_TOLERANCE))

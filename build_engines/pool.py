@@ -210,8 +210,12 @@ def load_pool(path: Path) -> Pool:
 def _explain(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
         return str(error)
+    entries = error.errors()
+    places = [entry["loc"] for entry in entries]
     return "; ".join(
-        f"{_place(entry['loc'])}: {entry['msg'].removeprefix('Value error, ')}" for entry in error.errors()
+        f"{_place(place)}: {entry['msg'].removeprefix('Value error, ')}"
+        for place, entry in zip(places, entries, strict=True)
+        if not any(other[: len(place)] == place and other != place for other in places)  # what follows from another
     )
 
 

@@ -8,14 +8,14 @@ import onnxruntime
 import pytest
 import torch
 from helpers import CANVAS, backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from onnx_files import classifier, onnx_entry
 from serving import ask
 from typer.testing import CliRunner
 
 from build_engines.backbone import create, gmacs
 from build_engines.cli import app
-from build_engines.errors import PoolError, WeightsError
+from build_engines.errors import CheckError, PoolError, WeightsError
 from build_engines.export import check_pool, export, open_model
 from build_engines.inspection import leftovers, unlisted_operators
 from build_engines.onnx_costs import count_gmacs, uncountable
@@ -211,6 +211,35 @@ def test_a_batch_that_is_fixed_inside_is_refused(tmp_path):
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(WeightsError, match="batch, export it with a batch that is free"):
         open_model(pool, pool.backbones[0])
+
+
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+def test_answers_that_are_no_numbers_are_refused(tmp_path, output):
+    pool = pool_with(tmp_path, {"scale": np.nan}, output=output)
+    with pytest.raises(WeightsError, match="answers NaN to photographs"):
+        open_model(pool, pool.backbones[0])
+
+
+def test_a_graph_that_cannot_be_cast_is_refused_by_name(tmp_path):
+    pool = pool_with(tmp_path, precision="fp16")
+    model = onnx.load(tmp_path / "theirs.onnx")
+    del model.graph.node[:2]
+    model.graph.node[0].input[0] = "image"
+    head = next(tensor for tensor in model.graph.initializer if tensor.name == "head")
+    head.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(head)[:3], "head"))
+    onnx.save(model, tmp_path / "theirs.onnx")
+    with pytest.raises(CheckError, match=r"backbone 'theirs': its graph has no convolution.*write `precision: fp32`"):
+        exported(pool, tmp_path)
+
+
+def test_old_files_that_name_their_weights_as_inputs_are_taken_in_silence(tmp_path, capfd):
+    pool = pool_with(tmp_path)
+    model = onnx.load(tmp_path / "theirs.onnx")
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    onnx.save(model, tmp_path / "theirs.onnx")
+    exported(pool, tmp_path)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,11 @@ def test_what_is_no_pool_file_is_refused(tmp_path, text):
         load_pool(tmp_path / "pool.yaml")
 
 
+def test_what_follows_from_another_error_is_left_out(tmp_path):
+    with pytest.raises(PoolError, match=r"backbones\.0\.max_batch_size: Input should be greater than or equal to 1$"):
+        load_pool(write_pool(tmp_path, backbone_entry("a", max_batch_size=0)))
+
+
 def test_a_missing_pool_file_is_named(tmp_path):
     with pytest.raises(PoolError, match=r"nowhere\.yaml"):
         load_pool(tmp_path / "nowhere.yaml")

@@ -14,6 +14,7 @@ from build_engines import backbone as backbones
 from build_engines.files import sha256
 from build_engines.pool import load_pool
 from build_engines.runtimes.ladder import ladder
+from build_engines.runtimes.torch import engine
 from build_engines.runtimes.torch.engine import (
     DTYPES,
     Engine,
@@ -124,6 +125,14 @@ def test_a_program_that_does_not_run_in_a_precision_is_refused(made, monkeypatch
     folder, _ = made
     monkeypatch.setitem(DTYPES, "fp32", torch.complex64)
     with pytest.raises(EngineError, match=r"model\.pt2 does not run in fp32 on cpu"):
+        load(folder, config(folder), 0, pytest.fail)
+
+
+def test_a_program_that_answers_nan_is_refused(made, monkeypatch):
+    """As where FP16 overflows."""
+    folder, _ = made
+    monkeypatch.setattr(engine, "cast_body", lambda module, _: next(module.parameters()).data.fill_(torch.nan))
+    with pytest.raises(EngineError, match=r"answers NaN in fp32: .* --precision bf16"):
         load(folder, config(folder), 0, pytest.fail)
 
 

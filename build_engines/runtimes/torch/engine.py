@@ -89,9 +89,15 @@ def load(folder: Path, config: Mapping[str, Any], gpu: int, warn: Warn) -> Engin
     cast_body(module, DTYPES[precision])
     try:
         with torch.no_grad():
-            module(images[:1])
+            answers = module(images[:1])
     except Exception as error:  # PyTorch's errors share no base class
         raise EngineError(f"{PROGRAM} does not run in {precision} on {device}: {error}") from error
+    if not bool(answers.isfinite().all()):
+        others = " or ".join(name for name in ("bf16", "fp32") if name != precision)
+        raise EngineError(
+            f"{PROGRAM} answers NaN in {precision}: see that its weights are whole, and write the entry anew with "
+            f"build-engines repository --runtime torch --precision {others}"
+        )
     if device.type == "cuda":
         return on_gpu(module, images, sizes, warn)
     torch.set_num_threads(1)  # as the runtime `embedded`: each backbone has a process, and they share the cores
