@@ -74,6 +74,9 @@ Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent c
 
 PoolOption = Annotated[Path | None, typer.Option(help="The pool file, to compare entries with the files built of it.")]
 Log = Annotated[Path | None, typer.Option(help="A log of Triton's, to look for known errors in.")]
+ShmSize = Annotated[
+    str | None, typer.Option(help="The container's, as docker writes it: 1g; by default this machine's shared memory.")
+]
 TensorRTVersion = Annotated[
     str | None,
     typer.Option(help="The TensorRT that is to serve, such as 10.13.3.9; by default the one installed here."),
@@ -205,17 +208,20 @@ def doctor(
     build: Build = Path("build"),
     log: Log = None,
     tensorrt: TensorRTVersion = None,
+    shm_size: ShmSize = None,
 ) -> None:
     """Say what in a model repository fits and what does not, and what to do; 1 if anything does not."""
     from build_engines.doctor.command import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
         examine,
         findings_table,
         shared_memory_bytes,
+        size_bytes,
         this_place,
     )
 
     workspace = Workspace.of(load_pool(pool), build) if pool else None
-    findings = examine(repository, workspace, log, this_place(tensorrt), shared_memory_bytes())
+    shared_bytes = size_bytes(shm_size) if shm_size else shared_memory_bytes()
+    findings = examine(repository, workspace, log, this_place(tensorrt), shared_bytes)
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)

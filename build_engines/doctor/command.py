@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,9 @@ from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.workspace import Workspace
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
+
+SIZE = re.compile(r"(\d+)([kmg]?)b?")
+UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def examine(
@@ -48,6 +52,18 @@ def this_place(tensorrt: str | None) -> Place:
     except PlanError:
         device = None
     return Place(tensorrt, device)
+
+
+def size_bytes(text: str) -> int:
+    """Read a size as docker writes it: `1g`, `512m`, `67108864`.
+
+    Raises:
+        PlanError: it is none.
+    """
+    found = SIZE.fullmatch(text.lower())
+    if not found:
+        raise PlanError(f"{text!r} is no size; write one as docker does, such as 1g or 512m")
+    return int(found[1]) * UNITS[found[2]]
 
 
 def shared_memory_bytes() -> int:

@@ -160,6 +160,11 @@ def test_no_cascade_and_no_backbone(repository, tmp_path):
     assert complaints(empty)[str(empty)] == "holds no backbone"
 
 
+@pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
+def test_sizes_are_read_as_docker_writes_them(text, size):
+    assert command.size_bytes(text) == size
+
+
 def test_too_little_shared_memory(repository):
     needed = 2 * 256 * CANVAS * CANVAS * 3
     assert complaints(repository, shared_memory=needed) == {}
@@ -284,6 +289,10 @@ def test_the_command(repository, pool, tmp_path, monkeypatch):
     pool_options = ["--pool", str(pool.folder / "pool.yaml"), "--build", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, *pool_options])
     assert done.exit_code == 0, done.output
+    for size, says in (("1k", "0 MB; images in flight"), ("plenty", "such as 1g or 512m")):
+        done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, "--shm-size", size])
+        assert done.exit_code == 1
+        assert says in done.output
     log = tmp_path / "triton.log"
     log.write_text("incompatible device, expecting compute 7.5 got compute 8.6, please rebuild\n")
     done = CliRunner().invoke(app, [*arguments, "--log", str(log)])
