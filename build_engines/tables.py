@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from build_engines.checkup import Checkup
 from build_engines.costs import Costs
 from build_engines.pool import Pool
+from build_engines.published import published
 from build_engines.record import ExportRecord
 
 if TYPE_CHECKING:
@@ -57,7 +58,11 @@ def checkup_table(checkups: Sequence[Checkup]) -> Table:
 
 def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int, Costs] = NOT_MEASURED) -> Table:
     """Say what one image costs in each backbone, by batch size where it was measured, and its weights' licence."""
-    table = Table("backbone", "pixels", "GMACs", "million weights", "weights", "licence", title=pool.name)
+    figures = {profile.backbone.name: published(profile.backbone) for profile in profiles}
+    shown = {source: None for known in figures.values() for source in list(known)[:1]}
+    columns = ("backbone", "pixels", "GMACs", "published", "M weights", "weights", "licence")
+    table = Table(*(Column(name, overflow="fold") for name in columns), title=pool.name)
+    table.caption = f"published: {'; '.join(shown)}" if shown else None
     for batch, costs in measured.items():
         table.add_column(f"{costs.unit}, batch {batch}")
     for profile in profiles:
@@ -65,7 +70,8 @@ def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int
         table.add_row(
             backbone.name,
             str(backbone.input_size),
-            f"{profile.gmacs:.3g}",
+            f"{profile.gmacs:.4g}",
+            _number(next(iter(figures[backbone.name].values()), None), 1, ".4g"),
             f"{profile.parameters / 1e6:.1f}",
             profile.weights,
             profile.licence,
