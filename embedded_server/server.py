@@ -10,14 +10,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-import pytriton.triton
 from PIL import Image
-from pytriton.client.exceptions import PyTritonClientError
 from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
@@ -34,6 +34,8 @@ from embedded_server.preflight import (
 LOOPBACK = "127.0.0.1"
 EXIT_TIMEOUT_S = 5
 START_TIMEOUT_S = 120
+POLL_S = 0.1
+HEALTH_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 60.0
 # Loading a model can run code: these stay behind the access token. Statistics are open, for perf_analyzer.
 RESTRICTED = ["shared-memory", "model-repository", "trace", "logging"]
@@ -46,6 +48,13 @@ class Addresses:
     http: str
     grpc: str
     metrics: str
+
+
+class _Triton(Triton):  # type: ignore[misc]
+    """Start Triton and no more: pytriton's own waiting goes on for a server that has ended."""
+
+    def connect(self) -> None:
+        """Leave the waiting to us."""
 
 
 class EmbeddedServer:
@@ -133,17 +142,23 @@ class EmbeddedServer:
 
     def _start(self) -> None:
         served = self._repository if self._models is None else self._view(self._models)
-        self._triton = Triton(config=self._config(served), security_config=TritonSecurityConfig(None, RESTRICTED))
-        pytriton.triton.DEFAULT_TRITON_STARTUP_TIMEOUT_S = self._start_timeout_s  # it can be told no other way
-        try:
-            with _library_path():
-                self._triton.run()
-        except (PyTritonClientError, TimeoutError) as error:
-            raise ServerError(
-                f"Triton did not start in {self._start_timeout_s} s ({error}); its log says why: {self._log()}; "
-                "models that compile take minutes, for which there is --start-timeout-s"
-            ) from error
+        self._triton = _Triton(config=self._config(served), security_config=TritonSecurityConfig(None, RESTRICTED))
+        with _library_path():
+            self._triton.run()
+        self._wait_until_ready()
         self._check_loaded()
+
+    def _wait_until_ready(self) -> None:
+        deadline_s = time.monotonic() + self._start_timeout_s
+        while not _is_ready(self.addresses):
+            if not self.is_alive():
+                raise ServerError(f"Triton ended before it was ready; its log says why: {self._log()}")
+            if time.monotonic() > deadline_s:
+                raise ServerError(
+                    f"Triton did not start in {self._start_timeout_s} s; its log says why: {self._log()}; "
+                    "models that compile take minutes, for which there is --start-timeout-s"
+                )
+            time.sleep(POLL_S)
 
     def _config(self, repository: Path) -> TritonConfig:
         return TritonConfig(
@@ -191,6 +206,20 @@ class EmbeddedServer:
                 _wait_for_answer(client, model.name)
 
 
+def _is_ready(addresses: Addresses) -> bool:
+    """Tell whether Triton has started its services: gRPC's is the first, that of the metrics the last."""
+    return _is_ok(addresses.http, "/v2/health/ready") and _is_ok(addresses.metrics, "/metrics")
+
+
+def _is_ok(address: str, path: str) -> bool:
+    with contextlib.closing(HTTPConnection(address, timeout=HEALTH_TIMEOUT_S)) as connection:
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().status == HTTPStatus.OK
+        except (OSError, HTTPException):
+            return False
+
+
 def _wait_for_answer(client: InferenceServerClient, model: str) -> None:
     """Wait until a model answers for one black image."""
     deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
@@ -200,7 +229,7 @@ def _wait_for_answer(client: InferenceServerClient, model: str) -> None:
         except InferenceServerException as error:
             if time.monotonic() > deadline_s or error.status() != "StatusCode.UNAVAILABLE":
                 raise ServerError(f"model {model!r} is loaded but does not answer: {error.message()}") from error
-            time.sleep(0.1)
+            time.sleep(POLL_S)
         else:
             return
 

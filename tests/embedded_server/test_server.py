@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from embedded_server import EmbeddedServer, ServerError, preflight
+from embedded_server import EmbeddedServer, ServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
 
 
@@ -48,6 +48,17 @@ def test_a_taken_port_is_named(tiny_repository):
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=f"{port} for grpc"), EmbeddedServer(tiny_repository, grpc_port=port):
             pass
+
+
+@pytest.mark.parametrize("service", ["grpc", "http", "metrics"])
+def test_a_server_that_ends_at_start_is_not_waited_for(tiny_repository, monkeypatch, service):
+    """As here, where a port is taken between the check and the start."""
+    monkeypatch.setattr(server, "check_ports", lambda *_: None)
+    with socket.socket() as taken, pytest.raises(ServerError, match="ended before it was ready; its log says why"):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = {f"{service}_port": taken.getsockname()[1]}
+        EmbeddedServer(tiny_repository, **port, start_timeout_s=600).__enter__()
 
 
 def test_a_stage_without_an_entry_is_named(repository_copy):
