@@ -25,8 +25,12 @@ has none is prepared in two steps. Where there is a network, with the same Pytho
 
 and on the machine, in the repository's root, with the folder `wheels` in it:
 
-    pip install --no-index --find-links wheels --target site $NEEDED
-    export PYTHONPATH=$PWD/site:$PWD:$PWD/client:$PWD/model_repository/cascade/1
+    python -m venv --system-site-packages carried
+    . carried/bin/activate
+    pip install --no-index --find-links wheels $NEEDED
+    export PYTHONPATH=$PWD:$PWD/client:$PWD/model_repository/cascade/1
+
+(`pip install --target` would not do: Triton's Python models see no PYTHONPATH.)
 
 Triton's Python backend wants the interpreter's shared library, libpython3.X.so.1.0: look first whether it is there
 (`python -c "import embedded_server.preflight as p; p.check_machine()"`); if not, put it into a folder that

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import platform
 import socket
+import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def check_machine() -> None:
     """
     _check_python(f"{sys.version_info.major}.{sys.version_info.minor}")
     _check_glibc(*platform.libc_ver())
-    _check_numpy(importlib.metadata.version("numpy"))
+    _check_numpy(_numpy_of_models())
     library_folder()
 
 
@@ -146,6 +146,16 @@ def _check_glibc(library: str, version: str) -> None:
         )
 
 
+def _numpy_of_models() -> str:
+    """Return the version that Triton's Python models see: their interpreter reads no PYTHONPATH, as with -I."""
+    command = [sys.executable, "-I", "-c", "from importlib.metadata import version; print(version('numpy'))"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
+
+
 def _check_numpy(version: str) -> None:
-    if int(version.split(".", maxsplit=1)[0]) >= 2:  # noqa: PLR2004
-        raise ServerError(f"numpy {version} makes this server return empty outputs; install 'numpy<2'")
+    if version.startswith("1."):
+        return
+    found = f"numpy {version} makes this server return empty outputs" if version else "Python models see no numpy"
+    raise ServerError(
+        f"{found}; install 'numpy<2' into {sys.prefix}: what only PYTHONPATH names, Triton's Python models do not see"
+    )

@@ -59,3 +59,17 @@ def test_the_server_gets_its_options_and_without_a_cascade_serves_the_backbones(
     done = run("serve", "", {}, "--log-verbose=1")
     assert done.stdout.splitlines() == ["tritonserver --model-repository=/models --exit-on-error=false --log-verbose=1"]
     assert "there is no cascade.json" in done.stderr
+
+
+def test_pillow_is_installed_where_python_models_see_it(run, tmp_path):
+    """PYTHONPATH is not read by the stub of the embedded server's Triton."""
+    models = tmp_path / "models"
+    (models / "cascade").mkdir(parents=True)
+    (models / "cascade" / "cascade.json").touch()
+    (models / "decode").mkdir()
+    looked, installed, served = run("serve", "", {"MODELS": str(models)}).stdout.splitlines()
+    assert looked == "python3 -c import PIL"
+    assert installed.startswith("python3 -m pip install")
+    assert installed.endswith("pillow")
+    assert "--target" not in installed
+    assert served == f"tritonserver --model-repository={models}"

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 
+import numpy
 import pytest
 
 from embedded_server import EmbeddedServer, ServerError, preflight, server
@@ -26,12 +27,20 @@ def test_this_machine_will_do():
         (lambda: preflight._check_python("3.7"), "no Python backend for Python 3.7"),
         (lambda: preflight._check_glibc("glibc", "2.31"), "needs glibc 2.35"),
         (lambda: preflight._check_glibc("", ""), "needs glibc 2.35"),
-        (lambda: preflight._check_numpy("2.1.0"), "'numpy<2'"),
+        (lambda: preflight._check_numpy("2.1.0"), "numpy 2.1.0 makes .* install 'numpy<2'"),
+        (lambda: preflight._check_numpy(""), "see no numpy; install 'numpy<2' into"),
     ],
 )
 def test_a_machine_that_will_not_do_is_told_why(check, says):
     with pytest.raises(ServerError, match=says):
         check()
+
+
+def test_what_only_pythonpath_names_does_not_count(monkeypatch, tmp_path):
+    (tmp_path / "numpy-1.0.dist-info").mkdir()
+    (tmp_path / "numpy-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: numpy\nVersion: 1.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert preflight._numpy_of_models() == numpy.__version__
 
 
 def test_an_interpreter_without_its_shared_library_is_told_which_package_helps(monkeypatch, tmp_path):
