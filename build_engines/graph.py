@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 
 import torch
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto
 from torch import nn
 
 from build_engines.errors import BuildError
@@ -42,7 +42,18 @@ def to_onnx(module: nn.Module, canvas: int, output: str) -> ModelProto:
         raise BuildError("torch.onnx.export returned no program")
     model = program.model_proto
     strip_local_paths(model)
+    _leave_bytes_to_the_cast(model.graph)
     return model
+
+
+def _leave_bytes_to_the_cast(graph: GraphProto) -> None:
+    """Let what else reads the UINT8 input, for its shape, read its cast: TensorRT takes bytes to a cast alone."""
+    image = graph.input[0].name
+    place = next(place for place, node in enumerate(graph.node) if node.op_type == "Cast" and node.input[0] == image)
+    cast = graph.node.pop(place)
+    for node in graph.node:
+        node.input[:] = [cast.output[0] if name == image else name for name in node.input]
+    graph.node.insert(0, cast)
 
 
 def strip_local_paths(model: ModelProto) -> None:

@@ -103,10 +103,13 @@ def _last_softmax(graph: GraphProto) -> NodeProto:
 
 
 def _ancestors(graph: GraphProto, names: Iterable[str]) -> list[NodeProto]:
-    """Return the nodes that some tensors are computed by, in the graph's order."""
-    needed, found = set(names), []
+    """Return the nodes that some tensors are computed by, and those that ask for the shape of one on the way."""
+    needed = set(names)
     for node in reversed(graph.node):
         if needed.intersection(node.output):
             needed.update(node.input)
-            found.append(node)
-    return found[::-1]
+    return [
+        node
+        for node in graph.node
+        if needed.intersection(node.output) or (node.op_type == "Shape" and node.input[0] in needed)
+    ]

@@ -61,7 +61,7 @@ def _traces(node: NodeProto, floats: frozenset[str], image: str) -> Iterator[str
         yield "as_strided"
     if node.op_type == "Gather" and node.input[0] in floats and _axis(node) == 0:
         yield "Gather on the batch"
-    if image in node.input and node.op_type not in ("Cast", "Shape"):
+    if image in node.input and node.op_type != "Cast":
         yield f"{node.op_type} of UINT8"
 
 

@@ -15,6 +15,7 @@ from build_engines.backbone import data_config, served
 from build_engines.checks import check_preprocessing
 from build_engines.errors import BuildError, CheckError
 from build_engines.export import export
+from build_engines.inspection import leftovers
 from build_engines.pool import load_pool
 from build_engines.preprocessing import DataConfig, Preprocessing, ServedBackbone, resize_matrix
 from build_engines.record import ExportRecord
@@ -98,6 +99,21 @@ def test_cnn_graphs_have_no_leftover_of_the_channel_order(tmp_path):
     export(pool, pool.backbones[0], workspace, random_canvases(4))
     operators = {node.op_type for node in onnx.load(workspace.onnx("cnn")).graph.node}
     assert not operators & {"Range", "Gather", "Resize", "BatchNormalization"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_vit_asks_nothing_of_bytes_but_their_cast(tmp_path, precision):
+    """Its class token is as many times there as there are images, which the exporter reads off the input."""
+    pool = load_pool(write_pool(tmp_path, backbone_entry("vit", precision=precision)))
+    save_random_weights(pool)
+    workspace = Workspace.of(pool, tmp_path)
+    export(pool, pool.backbones[0], workspace, random_canvases(4))
+    model = onnx.load(workspace.onnx("vit"))
+    assert [node.op_type for node in model.graph.node if "image" in node.input] == ["Cast"]
+    assert leftovers(model) == []
+    cast = model.graph.node[0].output[0]
+    assert "Shape" in {node.op_type for node in model.graph.node if cast in node.input}
+    assert "Cast" not in {node.op_type for node in model.graph.node if cast in node.input}
 
 
 def test_a_file_that_disagrees_is_not_kept(tiny_pool, tmp_path, monkeypatch):
