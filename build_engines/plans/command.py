@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from build_engines.console import progress_bar
+from build_engines.errors import BuildError, PlanError
 from build_engines.plans.compare import Comparison, obstacle
 from build_engines.plans.device import find_device
 from build_engines.plans.make import batch_range, make_plan
@@ -21,6 +22,7 @@ from build_engines.plans.trtexec import trtexec_command
 from build_engines.pool import Backbone, Pool
 from build_engines.workspace import Workspace
 
+NOTHING = "–"
 IMAGES = 256  # to compare on, where there is a folder of them
 
 
@@ -63,7 +65,7 @@ def make_plans(
     images: Path | None,
     console: Console,
 ) -> None:
-    """Make plan after plan, and print them as a table; those that are there stay.
+    """Make plan after plan, and print them as a table; those that are there stay, and one that fails stops no other.
 
     Args:
         pool: The pool.
@@ -73,21 +75,29 @@ def make_plans(
         console: Where to say what was done.
 
     Raises:
-        PlanError: TensorRT, a GPU or an ONNX file is missing, or TensorRT cannot build one; finished plans stay.
-        CheckError: a plan does not answer as its ONNX file does.
+        PlanError: TensorRT or a GPU is missing; or, when all others are made, an ONNX file is missing, TensorRT cannot
+            build a plan, or one does not answer as its ONNX file does.
     """
     device = find_device()
     trt = load_tensorrt()
     console.print(f"TensorRT {trt.__version__}, {device.gpu} ({device.compute_capability}), driver {device.driver}")
     comparison = _comparison(trt, pool, images, console)
     table = Table("backbone", "batch", "seconds", "MB", "plan − ONNX Runtime", "")
+    refused: list[BuildError] = []
     with progress_bar(console) as progress:
         for backbone, options in progress.track(work, description="building"):
             name = backbone.name
             check = partial(comparison.check, backbone, workspace.onnx(name), options) if comparison else None
-            built = make_plan(trt, device, workspace, name, options, check)
-            table.add_row(name, *_row(PlanRecord.required(workspace, name)), "built" if built else "reused")
+            try:
+                built = make_plan(trt, device, workspace, name, options, check)
+            except BuildError as error:
+                refused.append(error)
+                table.add_row(name, *4 * [NOTHING], "no plan", style="red")
+            else:
+                table.add_row(name, *_row(PlanRecord.required(workspace, name)), "built" if built else "reused")
     console.print(table)
+    if refused:
+        raise PlanError("\n".join(map(str, refused)))
 
 
 def _comparison(trt: Any, pool: Pool, images: Path | None, console: Console) -> Comparison | None:  # noqa: ANN401

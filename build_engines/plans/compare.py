@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def tolerance_of(precision: Precision, options: PlanOptions) -> float:
 
 
 def require_agreement(backbone: Backbone, check: PlanCheck, tolerance: float) -> None:
-    """Hold a plan to a tolerance, and to the class unless the weights are random, which say nothing.
+    """Hold a plan to a tolerance and to the class; one of random weights, which magnify any rounding, to numbers alone.
 
     One image may always be of another class: of few images, two classes as likely as each other would be too many.
 
@@ -100,8 +101,9 @@ def require_agreement(backbone: Backbone, check: PlanCheck, tolerance: float) ->
     """
     difference = check.largest_probability_difference
     others = round((1 - check.class_agreement) * check.images)
-    allowed = check.images if backbone.is_random else max(1, int(CLASS_DISAGREEMENT_CEILING * check.images))
-    if not (difference <= tolerance and others <= allowed):  # so put, NaN fails too
+    allowed = max(1, int(CLASS_DISAGREEMENT_CEILING * check.images))
+    agrees = not isnan(difference) if backbone.is_random else difference <= tolerance and others <= allowed
+    if not agrees:  # NaN is not below any tolerance
         raise CheckError(
             f"backbone {backbone.name!r}: its plan differs from ONNX Runtime by {difference:.2g} "
             f"(tolerance {tolerance}), in the class of {others} of {check.images} images (allowed {allowed}); the plan "

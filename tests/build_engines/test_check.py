@@ -105,6 +105,6 @@ def test_random_weights_are_kept_apart(tmp_path):
 
 def test_profile_needs_no_weights(tmp_path):
     path = write_pool(tmp_path, backbone_entry("a"))
-    done = CliRunner().invoke(app, ["profile", str(path)])
+    done = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["profile", str(path)])
     assert done.exit_code == 0
     assert "a.safetensors" in done.output

@@ -77,6 +77,13 @@ def test_one_class_in_two_hundred_may_differ_and_always_one(images, allowed):
     compared(ours, theirs, weights="random")
 
 
+def test_a_plan_of_random_weights_must_answer_numbers(images=16):
+    theirs = one_hot([0] * images)
+    assert compared(theirs[:, ::-1], theirs, weights="random").class_agreement == 0
+    with pytest.raises(CheckError, match="nan"):
+        compared(theirs * np.nan, theirs, weights="random")
+
+
 @pytest.fixture
 def onnx(tiny_workspace):
     return tiny_workspace.onnx("small")

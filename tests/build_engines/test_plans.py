@@ -254,6 +254,20 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     assert "reused" in done.output
 
 
+def test_a_plan_that_cannot_be_made_stops_no_other(workspace, built, monkeypatch):
+    folder = workspace.folder.parent
+    pool = str(write_pool(folder, backbone_entry("missing"), backbone_entry("b")))
+    monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
+    monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
+    monkeypatch.setattr("build_engines.plans.command.obstacle", lambda: "pip install polygraphy")
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", pool, "--build", str(folder)])
+    assert done.exit_code == 1
+    assert [name for name, *_ in built] == ["b"]
+    assert "no plan" in done.stdout
+    assert "built" in done.stdout
+    assert "backbone 'missing' has no whole" in done.output
+
+
 def test_trtexecs_commands_say_what_they_will_not_find(workspace):
     folder = workspace.folder.parent
     pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("c")))
