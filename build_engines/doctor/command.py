@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from build_engines.doctor.cascade import look_at_cascade
-from build_engines.doctor.entries import Place, look_at_entry, look_at_place, read_entries
+from build_engines.doctor.entries import Place, look_at_entry, look_at_hidden_folders, look_at_place, read_entries
 from build_engines.doctor.finding import Finding
 from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
@@ -32,6 +32,7 @@ def examine(
     entries, findings = read_entries(repository)
     if not entries and not findings:
         findings.append(Finding(str(repository), "holds no backbone", "run build-engines repository"))
+    findings += look_at_hidden_folders(repository)
     findings += look_at_place(entries, place)
     findings += [look_at_entry(repository / name, config, workspace, place) for name, config in entries.items()]
     findings += look_at_cascade(repository, entries, shared_memory_bytes)

@@ -37,13 +37,19 @@ def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding
     entries, findings = {}, []
     for path in sorted(repository.glob("*/config.pbtxt")):
         name = path.parent.name
-        if name in SERVED_NAMES:
+        if name in SERVED_NAMES or name.startswith("."):
             continue
         try:
             entries[name] = text_format.Parse(path.read_text(), ModelConfig())
         except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
             findings.append(Finding(f"entry {name}", f"{path} cannot be read: {error}", "run build-engines repository"))
     return entries, findings
+
+
+def look_at_hidden_folders(repository: Path) -> list[Finding]:
+    """Name what an interrupted command left, or another program: to Triton every folder is a model."""
+    found, advice = "is no model, but Triton loads every folder and fails at it", f"remove it, or {REWRITE}"
+    return [Finding(f"folder {path.name}", found, advice) for path in sorted(repository.glob(".*/"))]
 
 
 def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Finding]:

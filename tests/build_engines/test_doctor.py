@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 
 import pytest
 from google.protobuf import text_format
@@ -158,6 +159,14 @@ def test_no_cascade_and_no_backbone(repository, tmp_path):
     assert complaints(repository) == {"cascade.json": "is not there"}
     empty = tmp_path / "empty"
     assert complaints(empty)[str(empty)] == "holds no backbone"
+
+
+def test_what_a_killed_command_left(repository):
+    for name in (".a.99.partial", ".b.99.old"):
+        shutil.copytree(repository / "a", repository / name)
+    (repository / ".gitignore").touch()
+    found = "is no model, but Triton loads every folder and fails at it"
+    assert complaints(repository) == {"folder .a.99.partial": found, "folder .b.99.old": found}
 
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
