@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from google.protobuf import text_format
@@ -17,6 +18,7 @@ from build_engines.doctor import command
 from build_engines.doctor.command import examine
 from build_engines.doctor.entries import Place
 from build_engines.doctor.log import look_at_log
+from build_engines.errors import PlanError
 from build_engines.files import sha256
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool import load_pool
@@ -114,7 +116,12 @@ def test_other_gpu(repository):
 @pytest.mark.parametrize(
     ("options", "place", "fits"),
     [
+        ({}, Place("10.13.3", L4), True),
+        ({}, Place("10", L4), True),
+        ({}, Place("10.13.2", L4), False),
+        ({}, Place("10.13.3.9.1", L4), True),
         ({"version_compatible": True}, Place("10.14.1", L4), True),
+        ({"version_compatible": True}, Place("10.13", L4), True),
         ({"version_compatible": True}, Place("10.9.0", L4), False),
         ({"version_compatible": True}, Place("11.4.0", L4), False),
         ({"hardware_compatibility": "ampere_plus"}, Place("10.13.3.9", H100), True),
@@ -167,6 +174,35 @@ def test_what_a_killed_command_left(repository):
     (repository / ".gitignore").touch()
     found = "is no model, but Triton loads every folder and fails at it"
     assert complaints(repository) == {"folder .a.99.partial": found, "folder .b.99.old": found}
+
+
+@pytest.mark.parametrize("name", ["banana", "", "10.", "v10", "10.13-1"])
+def test_what_is_no_version(name):
+    with pytest.raises(PlanError, match=r"is no version of TensorRT; write one such as 10\.13\.3\.9"):
+        command.this_place(name)
+
+
+LACKS = "which the Python in NVIDIA's container lacks"
+
+
+def test_nvidias_container_has_neither_onnx_runtime_nor_pytorch(repository, pool, workspace):
+    write_backbone(pool, pool.backbone("b"), workspace, repository, "embedded")
+    assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs ONNX Runtime, {LACKS}"}
+    edit_entry(repository, "b", as_of_torch)
+    assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs PyTorch, {LACKS}"}
+
+
+def as_of_torch(config):
+    config.parameters["model.pt2_sha256"].string_value = config.parameters.pop("model.onnx_sha256").string_value
+
+
+def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, pool, workspace, monkeypatch):
+    for backbone in pool.backbones:
+        write_backbone(pool, backbone, workspace, repository, "embedded")
+    installed = SimpleNamespace(__version__="10.13.3.9")
+    monkeypatch.setattr(command, "load_tensorrt", lambda: installed)
+    assert complaints(repository, place=command.this_place(None)) == {}
+    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {"entry a", "entry b"}
 
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
@@ -302,6 +338,9 @@ def test_the_command(repository, pool, tmp_path, monkeypatch):
         done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, "--shm-size", size])
         assert done.exit_code == 1
         assert says in done.output
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments[:-1], "banana"])
+    assert done.exit_code == 1
+    assert "'banana' is no version of TensorRT" in done.output
     log = tmp_path / "triton.log"
     log.write_text("incompatible device, expecting compute 7.5 got compute 8.6, please rebuild\n")
     done = CliRunner().invoke(app, [*arguments, "--log", str(log)])
