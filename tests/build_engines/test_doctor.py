@@ -85,9 +85,10 @@ def repository(pool, workspace, tmp_path):
     return folder
 
 
-def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None):
+def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None, predicted_by=None):
     stages = (Stage(first, threshold=0.5, max_batch_size=8, version=version), Stage("b", max_batch_size=8))
-    cascade = Cascade("tiny", canvas, LABELS, stages, serving=serving or Serving())
+    evidence = {"predicted_by": predicted_by}
+    cascade = Cascade("tiny", canvas, LABELS, stages, serving=serving or Serving(), evidence=evidence)
     (folder / "cascade/cascade.json").write_text(cascade.to_json())
 
 
@@ -256,6 +257,31 @@ def test_plans_cannot_run_in_process(repository):
     write_cascade(repository, serving=Serving(reach="in_process"))
     assert complaints(repository) == {"stage a": "cannot run in process: its entry has no model.onnx"}
     write_cascade(repository, serving=Serving(reach="auto"))
+    assert complaints(repository) == {}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "is_same"),
+    [
+        ("tensorrt (model.plan, GPU)", True),
+        ("tensorrt (model.plan, fp16, GPU)", True),
+        ("tensorrt (model.plan2, GPU)", False),
+        ("python (model.plan, GPU)", False),
+        ("python (model.onnx, CPU)", False),
+        (5, True),
+    ],
+)
+def test_thresholds_of_another_runtime_are_told_and_no_fault(repository, runtime, is_same):
+    write_cascade(repository, predicted_by={"a": runtime})
+    findings = {finding.subject: finding for finding in examine(repository, None, None, HERE, PLENTY)}
+    told = "" if is_same else f"; thresholds were chosen on {runtime}"
+    assert (findings["stage a"].found, findings["stage a"].is_well) == (f"fits its entry{told}", True)
+    assert findings["stage b"].found == "fits its entry"
+
+
+@pytest.mark.parametrize("predicted_by", [None, "python", ["a"]])
+def test_evidence_of_another_hand(repository, predicted_by):
+    write_cascade(repository, predicted_by=predicted_by)
     assert complaints(repository) == {}
 
 
