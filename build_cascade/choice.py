@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime
 import importlib.metadata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from build_cascade.errors import GoalError
@@ -35,11 +35,19 @@ class Goal:
 
 @dataclass(frozen=True)
 class Bench:
-    """Hold what cascades are judged by: labelled predictions on two splits, and the cost of each backbone."""
+    """Hold what cascades are judged by: labelled predictions on two splits, and the cost of each backbone.
+
+    Attributes:
+        calibration: What cascades are chosen on.
+        test: What they are reported on.
+        costs: Of an image in each backbone.
+        predicted_by: The runtime that answered, by backbone; empty where predictions were imported.
+    """
 
     calibration: Predictions
     test: Predictions
     costs: Costs
+    predicted_by: Mapping[str, str] = field(default_factory=dict)
 
     def on_calibration(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it was chosen on."""
@@ -143,6 +151,9 @@ def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, reference
     return {
         "goal": {name: value for name, value in vars(goal).items() if value is not None},
         **_splits(bench, chosen.committee, chosen.thresholds),
+        "predicted_by": {
+            name: bench.predicted_by[name] for name in chosen.committee.stages if name in bench.predicted_by
+        },
         "costs": {"unit": bench.costs.unit, "source": bench.costs.source},
         "reference": {"backbone": reference, **_splits(bench, Committee.of([reference]), [])},
         "pool": pool.name,

@@ -54,8 +54,8 @@ class Note(BaseModel):
             return None
 
 
-def check_notes(folders: Sequence[Path], onnx_sha256: Mapping[str, str], labels: Sequence[str]) -> None:
-    """Check that predictions are of these graphs and this label set.
+def check_notes(folders: Sequence[Path], onnx_sha256: Mapping[str, str], labels: Sequence[str]) -> dict[str, str]:
+    """Check that predictions are of these graphs and this label set; return the runtime that answered, by backbone.
 
     Those of a folder must be of the same images, those of a backbone by the same runtime and weights.
 
@@ -71,6 +71,7 @@ def check_notes(folders: Sequence[Path], onnx_sha256: Mapping[str, str], labels:
                     f"{name!r} answered the images of {folders[0].name} as {other.runtime} and those of {folder.name} "
                     f"as {note.runtime}, or by other weights; run build-cascade predict"
                 )
+    return {name: note.runtime for name, note in first.items()}
 
 
 def _notes(folder: Path, onnx_sha256: Mapping[str, str], labels: Sequence[str]) -> dict[str, Note]:

@@ -120,10 +120,10 @@ def read_bench(pool: Pool, workspace: Workspace, costs_file: Path | None = None)
         return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), given or costs)
     records = {name: ExportRecord.required(pool, pool.backbone(name), workspace) for name in names}
     onnx = {name: record.onnx_sha256 for name, record in records.items()}
-    check_notes([workspace.predictions(split) for split in SPLITS], onnx, pool.labels)
+    predicted_by = check_notes([workspace.predictions(split) for split in SPLITS], onnx, pool.labels)
     calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
     counted = Costs({name: record.gmacs for name, record in records.items()}, source=COUNTED)
-    return Bench(calibration, test, given or counted)
+    return Bench(calibration, test, given or counted, predicted_by)
 
 
 def search_frontier(

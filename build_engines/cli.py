@@ -116,6 +116,8 @@ def repository(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
+    from build_engines.kept import kept_of_others  # noqa: PLC0415 (cascade.json is not read where plans are built)
+
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     for backbone in loaded.backbones:
@@ -124,9 +126,10 @@ def repository(
     put_cascade(output)
     if not encoded:
         remove_encoded(output)
-        return
-    for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items():
+    for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items() if encoded else ():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
+    for sentence in kept_of_others(output, loaded):
+        console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -94,6 +94,11 @@ def runtime_of(config: Any) -> str:  # noqa: ANN401 (protobuf's classes have no 
     return f"{config.backend} ({', '.join([*weights_of(config), *precision, *devices])})"
 
 
+def is_of_runtime(config: Any, runtime: str) -> bool:  # noqa: ANN401
+    """Tell whether `runtime_of` named this backend and file; precision and device are known once an entry is served."""
+    return runtime.startswith(f"{config.backend} ({', '.join([*weights_of(config), ''])}")
+
+
 def weights_of(config: Any) -> dict[str, str]:  # noqa: ANN401
     """Return the SHA-256 of the file that a served backbone answers by, under its name."""
     hashes = {name.removesuffix(SHA256): value.string_value for name, value in config.parameters.items()}

@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 
 from build_engines import encoded
 from build_engines.errors import BuildError
-from build_engines.files import sha256, write_folder_whole
+from build_engines.files import clear_leftovers, sha256, write_folder_whole
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
 from build_engines.runtimes import RUNTIMES, Runtime
@@ -101,6 +101,7 @@ def put_cascade(repository: Path) -> None:
     holds their networks.
     """
     target = repository / CASCADE
+    clear_leftovers(target)
     kept = target / "cascade.json"
     if target.resolve() == (HOME / CASCADE).resolve():
         if kept.is_file():
@@ -129,6 +130,7 @@ def write_encoded(canvas: int, repository: Path, max_pixels: int = encoded.MAX_P
 def remove_encoded(repository: Path) -> None:
     """Remove the entries that take encoded images, the ensemble first."""
     for name in (encoded.ENCODED, encoded.DECODE):
+        clear_leftovers(repository / name)
         shutil.rmtree(repository / name, ignore_errors=True)
 
 
@@ -144,6 +146,7 @@ def _write_entry(
         files: Those of its files whose SHA-256 the configuration names: damaged ones are written again.
     """
     entry = repository / config.name
+    clear_leftovers(entry)
     if _is_current(entry, config, files):
         return False
 

@@ -43,6 +43,7 @@ def how_chosen(bench: Bench, cascade: Cascade, report: Report) -> list[str]:
     """Say on which images, for which goal, by what costs and when the cascade was chosen."""
     evidence = cascade.evidence
     seen, costs = _mapping(evidence.get("calibration")), _mapping(evidence.get("costs"))
+    answered = _mapping(evidence.get("predicted_by"))
     made = " on ".join(str(evidence[key]) for key in ("made_by", "date") if key in evidence)
     sentences = [
         f"Goal: {_goal(_mapping(evidence.get('goal')), cascade.cost_unit)}.",
@@ -51,6 +52,9 @@ def how_chosen(bench: Bench, cascade: Cascade, report: Report) -> list[str]:
         f"On calibration the cascade was right on {seen['accuracy']:.1%}." if "accuracy" in seen else "",
         f"Rule: {_combined(cascade)}; an image leaves when its confidence "
         f"({cascade.confidence.replace('_', ' ')}) reaches {thresholds_in_words(cascade.thresholds)}.",
+        f"Its stages answered by {'; '.join(f'{name}: {runtime}' for name, runtime in answered.items())}."
+        if answered
+        else "",
         f"Costs shown are in {report.unit}; their source: {bench.costs.source}.",
         f"It was chosen by costs in {costs['unit']}; their source: {costs['source']}."
         if _differs(costs, bench)

@@ -8,6 +8,7 @@ from pathlib import Path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.doctor.finding import Finding
+from build_engines.served import is_of_runtime
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
 LATEST = -1
@@ -59,7 +60,15 @@ def _compare(subject: str, cascade: Cascade, stage: Stage, entry: ModelConfig) -
     if stage.max_batch_size > entry.max_batch_size:
         found = f"takes batches of {entry.max_batch_size}, cascade.json says {stage.max_batch_size}"
         return Finding(subject, found, "lower the stage's max_batch_size in cascade.json")
-    return Finding(subject, "fits its entry")
+    return Finding(subject, f"fits its entry{_other_runtime(cascade, stage, entry)}")
+
+
+def _other_runtime(cascade: Cascade, stage: Stage, entry: ModelConfig) -> str:
+    predicted_by = cascade.evidence.get("predicted_by")
+    runtime = predicted_by.get(stage.model) if isinstance(predicted_by, dict) else None
+    if not isinstance(runtime, str) or is_of_runtime(entry, runtime):
+        return ""
+    return f"; thresholds were chosen on {runtime}"
 
 
 def _shapes(shapes: list[list[int]]) -> str:

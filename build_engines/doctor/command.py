@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from build_engines.doctor.cascade import look_at_cascade
-from build_engines.doctor.entries import Place, look_at_entry, look_at_place, read_entries
+from build_engines.doctor.entries import Place, look_at_entry, look_at_hidden_folders, look_at_place, read_entries
 from build_engines.doctor.finding import Finding
 from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
@@ -21,6 +21,7 @@ from build_engines.workspace import Workspace
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
 
+VERSION = re.compile(r"\d+(\.\d+)*")
 SIZE = re.compile(r"(\d+)([kmg]?)b?")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -32,6 +33,8 @@ def examine(
     entries, findings = read_entries(repository)
     if not entries and not findings:
         findings.append(Finding(str(repository), "holds no backbone", "run build-engines repository"))
+    findings += look_at_hidden_folders(repository)
+    place = place.serving(entries)
     findings += look_at_place(entries, place)
     findings += [look_at_entry(repository / name, config, workspace, place) for name, config in entries.items()]
     findings += look_at_cascade(repository, entries, shared_memory_bytes)
@@ -42,7 +45,14 @@ def examine(
 
 
 def this_place(tensorrt: str | None) -> Place:
-    """Return what is at hand: the TensorRT that was named or is installed here, and the GPU."""
+    """Return what is at hand: the TensorRT that was named, as NVIDIA's container's, or is installed here; and the GPU.
+
+    Raises:
+        PlanError: what was named is no version.
+    """
+    is_named = tensorrt is not None
+    if tensorrt is not None and not VERSION.fullmatch(tensorrt):
+        raise PlanError(f"{tensorrt!r} is no version of TensorRT; write one such as 10.13.3.9 or 10.13")
     try:
         tensorrt = tensorrt or str(load_tensorrt().__version__)
     except PlanError:
@@ -51,7 +61,7 @@ def this_place(tensorrt: str | None) -> Place:
         device = find_device()
     except PlanError:
         device = None
-    return Place(tensorrt, device)
+    return Place(tensorrt, device, is_named)
 
 
 def size_bytes(text: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from google.protobuf import text_format
@@ -21,15 +21,32 @@ PLAN, SIDE_FILE = "model.plan", "plan.json"
 REWRITE = "run build-engines repository again"
 REBUILD = "make engines, then build-engines repository --runtime tensorrt"
 TRUST = "--backend-config=tensorrt,version-compatible=true"
+NVIDIAS = ("onnxruntime", "tensorrt")  # backends that only NVIDIA's container has
+LIBRARIES = {"model.onnx": "ONNX Runtime", "model.pt2": "PyTorch"}  # of Python models, by the file that they load
+NO_LIBRARY = (
+    "write it with build-engines repository --runtime tensorrt (or onnxruntime); remove it if it is of another pool"
+)
 AMPERE = (8, 0)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Hold what is known of where plans are to be served; None is unknown and not held against a plan."""
+    """Hold what is known of where entries are to be served; None is unknown and not held against a plan.
+
+    Attributes:
+        tensorrt: Its version.
+        device: The GPU.
+        is_nvidias_container: Whether it is NVIDIA's container, whose Python has neither ONNX Runtime nor PyTorch.
+    """
 
     tensorrt: str | None
     device: Device | None
+    is_nvidias_container: bool = False
+
+    def serving(self, entries: Mapping[str, ModelConfig]) -> Place:
+        """Return this place as these entries need it: some backends only NVIDIA's container has."""
+        needed = any(_backend(config) in NVIDIAS for config in entries.values())
+        return replace(self, is_nvidias_container=self.is_nvidias_container or needed)
 
 
 def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding]]:
@@ -37,13 +54,19 @@ def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding
     entries, findings = {}, []
     for path in sorted(repository.glob("*/config.pbtxt")):
         name = path.parent.name
-        if name in SERVED_NAMES:
+        if name in SERVED_NAMES or name.startswith("."):
             continue
         try:
             entries[name] = text_format.Parse(path.read_text(), ModelConfig())
         except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
             findings.append(Finding(f"entry {name}", f"{path} cannot be read: {error}", "run build-engines repository"))
     return entries, findings
+
+
+def look_at_hidden_folders(repository: Path) -> list[Finding]:
+    """Name what an interrupted command left, or another program: to Triton every folder is a model."""
+    found, advice = "is no model, but Triton loads every folder and fails at it", f"remove it, or {REWRITE}"
+    return [Finding(f"folder {path.name}", found, advice) for path in sorted(repository.glob(".*/"))]
 
 
 def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Finding]:
@@ -60,9 +83,8 @@ def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Find
 def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None, place: Place) -> Finding:
     """Say how one entry stands; with the pool's workspace also whether it is of the ONNX file there."""
     subject, backend = f"entry {folder.name}", _backend(config)
-    if backend not in BACKENDS:
-        found = f"is for the backend {backend or 'of no name'}, none of {', '.join(BACKENDS)}"
-        return Finding(subject, found, "write it with build-engines repository, or choose a cascade without it")
+    if unserved := _look_at_backend(subject, config, place):
+        return unserved
     if config.name not in ("", folder.name):
         return Finding(subject, f"is called {config.name} in its config.pbtxt: Triton refuses it", REWRITE)
     advice = REBUILD if backend == "tensorrt" else REWRITE
@@ -80,6 +102,17 @@ def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None
 
 def _backend(config: ModelConfig) -> str:
     return str(config.backend or config.platform)
+
+
+def _look_at_backend(subject: str, config: ModelConfig, place: Place) -> Finding | None:
+    backend = _backend(config)
+    if backend not in BACKENDS:
+        found = f"is for the backend {backend or 'of no name'}, none of {', '.join(BACKENDS)}"
+        return Finding(subject, found, "write it with build-engines repository, or choose a cascade without it")
+    library = next((library for file, library in LIBRARIES.items() if file + SHA256 in config.parameters), "")
+    if place.is_nvidias_container and backend == "python" and library:
+        return Finding(subject, f"needs {library}, which the Python in NVIDIA's container lacks", NO_LIBRARY)
+    return None
 
 
 def _damage(version: Path, config: ModelConfig) -> str:
@@ -123,6 +156,8 @@ def _look_at_fit(subject: str, record: PlanRecord, place: Place) -> Finding:
 
 def _loads_in(record: PlanRecord, tensorrt: str) -> bool:
     built, here = _numbers(record.tensorrt), _numbers(tensorrt)
+    parts = min(len(built), len(here))  # 10.13.3 is every 10.13.3.x
+    built, here = built[:parts], here[:parts]
     if not record.options.version_compatible:
         return built == here
     return built[:1] == here[:1] and built <= here

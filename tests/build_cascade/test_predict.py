@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 from PIL import Image
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
@@ -15,7 +16,7 @@ from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_engines.errors import ServedError
 from build_engines.image_folder import open_image_folder
-from build_engines.served import ServedModel, runtime_of
+from build_engines.served import ServedModel, is_of_runtime, runtime_of
 from build_engines.triton_repository import MADE_FROM
 
 PER_CLASS = 7
@@ -130,6 +131,13 @@ def test_the_precision_of_a_gpu_counts_and_of_a_cpu_does_not(collection):
     assert runtime_of(config) == "python (model.onnx, bf16, GPU)"
 
 
+def test_an_entry_is_known_by_what_answered_before_it_is_served(collection, tiny_repository):
+    entry = type(collection.config)()
+    text_format.Parse((tiny_repository / "small/config.pbtxt").read_text(), entry)
+    assert is_of_runtime(entry, runtime_of(collection.config))
+    assert not is_of_runtime(changed_config(collection, backend="onnxruntime"), runtime_of(collection.config))
+
+
 @pytest.mark.parametrize("damage", ["small.npy", "class_ids.npy", "small.json"])
 def test_damaged_predictions_are_collected_again(collection, small, damage):
     list(collection.run(small))
@@ -144,7 +152,7 @@ def test_damaged_predictions_are_collected_again(collection, small, damage):
 def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):
     list(collection.run(small))
     onnx = {"small": collection.config.parameters[MADE_FROM].string_value}
-    check_notes([collection.folder], onnx, LABELS)
+    assert check_notes([collection.folder], onnx, LABELS) == {"small": "python (model.onnx, CPU)"}
     with pytest.raises(PredictionError, match="another export, label set"):
         check_notes([collection.folder], {"small": "other"}, LABELS)
     with pytest.raises(PredictionError, match="another export, label set"):

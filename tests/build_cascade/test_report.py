@@ -173,6 +173,19 @@ def test_other_costs_than_it_was_chosen_by_are_told(tmp_path):
     assert "Costs shown are in ms; their source: one at a time" in page
 
 
+def test_the_page_says_what_answered(tmp_path):
+    bench = replace(
+        bench_of(), predicted_by={"small": "python (model.onnx, CPU)", "large": "tensorrt (model.plan, GPU)"}
+    )
+    cascade, frontier = choice(tmp_path, bench, Goal(accuracy_at_least=0.1))
+    assert cascade.evidence["predicted_by"] == {"small": "python (model.onnx, CPU)"}
+    said = "Its stages answered by small: python (model.onnx, CPU)."
+    assert said in page_of(tmp_path, bench, cascade, frontier)[1]
+    imported, frontier = choice(tmp_path, bench_of())
+    assert imported.evidence["predicted_by"] == {}
+    assert "Its stages answered" not in page_of(tmp_path, bench_of(), imported, frontier)[1]
+
+
 def test_a_cascade_without_evidence_has_a_report(tmp_path):
     bench = bench_of()
     cascade, frontier = choice(tmp_path, bench)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from types import SimpleNamespace
 
 import pytest
 from google.protobuf import text_format
@@ -16,6 +18,7 @@ from build_engines.doctor import command
 from build_engines.doctor.command import examine
 from build_engines.doctor.entries import Place
 from build_engines.doctor.log import look_at_log
+from build_engines.errors import PlanError
 from build_engines.files import sha256
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool import load_pool
@@ -82,9 +85,10 @@ def repository(pool, workspace, tmp_path):
     return folder
 
 
-def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None):
+def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None, predicted_by=None):
     stages = (Stage(first, threshold=0.5, max_batch_size=8, version=version), Stage("b", max_batch_size=8))
-    cascade = Cascade("tiny", canvas, LABELS, stages, serving=serving or Serving())
+    evidence = {"predicted_by": predicted_by}
+    cascade = Cascade("tiny", canvas, LABELS, stages, serving=serving or Serving(), evidence=evidence)
     (folder / "cascade/cascade.json").write_text(cascade.to_json())
 
 
@@ -113,7 +117,12 @@ def test_other_gpu(repository):
 @pytest.mark.parametrize(
     ("options", "place", "fits"),
     [
+        ({}, Place("10.13.3", L4), True),
+        ({}, Place("10", L4), True),
+        ({}, Place("10.13.2", L4), False),
+        ({}, Place("10.13.3.9.1", L4), True),
         ({"version_compatible": True}, Place("10.14.1", L4), True),
+        ({"version_compatible": True}, Place("10.13", L4), True),
         ({"version_compatible": True}, Place("10.9.0", L4), False),
         ({"version_compatible": True}, Place("11.4.0", L4), False),
         ({"hardware_compatibility": "ampere_plus"}, Place("10.13.3.9", H100), True),
@@ -158,6 +167,43 @@ def test_no_cascade_and_no_backbone(repository, tmp_path):
     assert complaints(repository) == {"cascade.json": "is not there"}
     empty = tmp_path / "empty"
     assert complaints(empty)[str(empty)] == "holds no backbone"
+
+
+def test_what_a_killed_command_left(repository):
+    for name in (".a.99.partial", ".b.99.old"):
+        shutil.copytree(repository / "a", repository / name)
+    (repository / ".gitignore").touch()
+    found = "is no model, but Triton loads every folder and fails at it"
+    assert complaints(repository) == {"folder .a.99.partial": found, "folder .b.99.old": found}
+
+
+@pytest.mark.parametrize("name", ["banana", "", "10.", "v10", "10.13-1"])
+def test_what_is_no_version(name):
+    with pytest.raises(PlanError, match=r"is no version of TensorRT; write one such as 10\.13\.3\.9"):
+        command.this_place(name)
+
+
+LACKS = "which the Python in NVIDIA's container lacks"
+
+
+def test_nvidias_container_has_neither_onnx_runtime_nor_pytorch(repository, pool, workspace):
+    write_backbone(pool, pool.backbone("b"), workspace, repository, "embedded")
+    assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs ONNX Runtime, {LACKS}"}
+    edit_entry(repository, "b", as_of_torch)
+    assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs PyTorch, {LACKS}"}
+
+
+def as_of_torch(config):
+    config.parameters["model.pt2_sha256"].string_value = config.parameters.pop("model.onnx_sha256").string_value
+
+
+def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, pool, workspace, monkeypatch):
+    for backbone in pool.backbones:
+        write_backbone(pool, backbone, workspace, repository, "embedded")
+    installed = SimpleNamespace(__version__="10.13.3.9")
+    monkeypatch.setattr(command, "load_tensorrt", lambda: installed)
+    assert complaints(repository, place=command.this_place(None)) == {}
+    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {"entry a", "entry b"}
 
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
@@ -211,6 +257,31 @@ def test_plans_cannot_run_in_process(repository):
     write_cascade(repository, serving=Serving(reach="in_process"))
     assert complaints(repository) == {"stage a": "cannot run in process: its entry has no model.onnx"}
     write_cascade(repository, serving=Serving(reach="auto"))
+    assert complaints(repository) == {}
+
+
+@pytest.mark.parametrize(
+    ("runtime", "is_same"),
+    [
+        ("tensorrt (model.plan, GPU)", True),
+        ("tensorrt (model.plan, fp16, GPU)", True),
+        ("tensorrt (model.plan2, GPU)", False),
+        ("python (model.plan, GPU)", False),
+        ("python (model.onnx, CPU)", False),
+        (5, True),
+    ],
+)
+def test_thresholds_of_another_runtime_are_told_and_no_fault(repository, runtime, is_same):
+    write_cascade(repository, predicted_by={"a": runtime})
+    findings = {finding.subject: finding for finding in examine(repository, None, None, HERE, PLENTY)}
+    told = "" if is_same else f"; thresholds were chosen on {runtime}"
+    assert (findings["stage a"].found, findings["stage a"].is_well) == (f"fits its entry{told}", True)
+    assert findings["stage b"].found == "fits its entry"
+
+
+@pytest.mark.parametrize("predicted_by", [None, "python", ["a"]])
+def test_evidence_of_another_hand(repository, predicted_by):
+    write_cascade(repository, predicted_by=predicted_by)
     assert complaints(repository) == {}
 
 
@@ -293,6 +364,9 @@ def test_the_command(repository, pool, tmp_path, monkeypatch):
         done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments, "--shm-size", size])
         assert done.exit_code == 1
         assert says in done.output
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments[:-1], "banana"])
+    assert done.exit_code == 1
+    assert "'banana' is no version of TensorRT" in done.output
     log = tmp_path / "triton.log"
     log.write_text("incompatible device, expecting compute 7.5 got compute 8.6, please rebuild\n")
     done = CliRunner().invoke(app, [*arguments, "--log", str(log)])

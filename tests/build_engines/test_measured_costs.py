@@ -71,6 +71,7 @@ def test_a_cascade_is_chosen_on_measured_milliseconds(server, tiny_pool, workspa
     cascade = read_cascade(output)
     assert cascade.cost_unit == "ms"
     assert cascade.evidence["costs"]["source"] == Costs.read(workspace.costs_at(8)).source
+    assert cascade.evidence["predicted_by"] == {s.model: "python (model.onnx, CPU)" for s in cascade.stages}
     for stage in cascade.stages:
         assert stage.cost == Costs.read(workspace.costs_at(8))[stage.model]
     frontier = json.loads(workspace.frontier.read_text())
