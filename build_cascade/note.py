@@ -49,7 +49,7 @@ class Note(BaseModel):
     def read(cls, path: Path) -> Self | None:
         """Read a note; None where there is none or it cannot be understood."""
         try:
-            return cls.model_validate_json(path.read_text())
+            return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError):
             return None
 

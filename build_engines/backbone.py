@@ -100,9 +100,10 @@ def open_model(pool: Pool, backbone: TimmBackbone) -> Model:
         PoolError: unknown architecture or arguments.
         WeightsError: the weights are missing or do not fit.
     """
+    cost = gmacs(backbone)  # first: it takes no time, and tells an input size that will not do
     whole = served(pool, backbone)
     data = data_config(backbone, whole.backbone)
-    return Model(whole, data, gmacs(backbone), lambda: to_onnx(whole, pool.canvas, "probabilities"))
+    return Model(whole, data, cost, lambda: to_onnx(whole, pool.canvas, "probabilities"))
 
 
 def check_source(pool: Pool, backbone: TimmBackbone) -> None:
@@ -128,9 +129,20 @@ def gmacs(backbone: Backbone) -> float:
     """Count the multiply-accumulates of one image, in units of 10⁹, attention's matrix products included.
 
     Counted by torch's flop counter (two flops a multiply-accumulate) on the meta device: no weights are needed.
+
+    Raises:
+        PoolError: unknown architecture or arguments, or it takes no images of this size.
     """
+    size = backbone.input_size
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        create(backbone)(torch.empty(1, 3, backbone.input_size, backbone.input_size))
+        model = create(backbone)
+        try:
+            model(torch.empty(1, 3, size, size))
+        except (RuntimeError, ValueError, AssertionError) as error:
+            raise PoolError(
+                f"backbone {backbone.name!r}: {of_timm(backbone).architecture} takes no images of input_size {size}: "
+                f"{str(error)[:LONGEST_CAUSE]}; choose another, most likely a larger one"
+            ) from error
     return float(counter.get_total_flops() / 2e9)
 
 

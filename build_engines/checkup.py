@@ -55,11 +55,19 @@ def check_up(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path 
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
-            return executor.submit(_check_up, pool, backbone, workspace, images).result()
-        except BuildError as error:
-            return Checkup(backbone.name, problem=str(error))
+            return executor.submit(_checkup_or_problem, pool, backbone, workspace, images).result()
         except BrokenProcessPool:
             return Checkup(backbone.name, problem="its process was killed, most likely for want of memory")
+
+
+def _checkup_or_problem(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None) -> Checkup:
+    """Catch errors in the process itself: not all of torch's can be passed to another."""
+    try:
+        return _check_up(pool, backbone, workspace, images)
+    except BuildError as error:
+        return Checkup(backbone.name, problem=str(error))
+    except Exception as error:
+        return Checkup(backbone.name, problem=f"backbone {backbone.name!r}: {type(error).__name__}: {error}")
 
 
 def _check_up(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None) -> Checkup:

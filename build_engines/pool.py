@@ -44,7 +44,7 @@ class Backbone(BaseModel, ABC):
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     interpolation: Literal["bicubic", "bilinear"] | None = None
     precision: Precision = "fp32"
-    max_batch_size: Annotated[int, Field(ge=1)] = 32
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
 
     @property
     @abstractmethod

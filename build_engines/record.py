@@ -54,7 +54,7 @@ class ExportRecord(BaseModel):
     def of(cls, pool: Pool, backbone: Backbone, workspace: Workspace) -> Self | None:
         """Return the record of an ONNX file that is whole and up to date with the pool, or None."""
         try:
-            record = cls.model_validate_json(workspace.export_record(backbone.name).read_text())
+            record = cls.model_validate_json(workspace.export_record(backbone.name).read_bytes())
         except (OSError, ValidationError):
             return None
         onnx_file = workspace.onnx(backbone.name)

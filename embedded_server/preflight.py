@@ -60,6 +60,20 @@ def library_folder() -> Path | None:
     return None
 
 
+def address_of(host: str) -> str:
+    """Return the IPv4 address of a host: Triton resolves no names.
+
+    Raises:
+        ServerError: it has none.
+    """
+    try:
+        return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
+    except OSError as error:
+        raise ServerError(
+            f"{host!r} has no IPv4 address ({error.strerror}); listen on one, such as 127.0.0.1 or 0.0.0.0"
+        ) from error
+
+
 def check_ports(host: str, ports: Mapping[str, int]) -> None:
     """Check that the ports can be listened on.
 
@@ -115,7 +129,7 @@ def backbones(repository: Path) -> list[str]:
 def _check_stage(repository: Path, cascade: Cascade, stage: Stage) -> None:
     try:
         config = text_format.Parse((repository / stage.model / "config.pbtxt").read_text(), ModelConfig())
-    except (OSError, text_format.ParseError) as error:
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
         raise ServerError(
             f"cascade.json names the stage {stage.model!r}, which has no readable entry in {repository} ({error}); "
             "write it with build-engines repository, or choose a cascade of what is there"

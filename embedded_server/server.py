@@ -25,6 +25,7 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 from embedded_server.preflight import (
     CASCADE,
     ServerError,
+    address_of,
     check_cascade,
     check_machine,
     check_ports,
@@ -35,6 +36,7 @@ LOOPBACK = "127.0.0.1"
 EXIT_TIMEOUT_S = 5
 START_TIMEOUT_S = 120
 POLL_S = 0.1
+LAST_LINES = 8
 HEALTH_TIMEOUT_S = 2.0
 ANSWER_TIMEOUT_S = 60.0
 # Loading a model can run code: these stay behind the access token. Statistics are open, for perf_analyzer.
@@ -97,6 +99,7 @@ class EmbeddedServer:
         check_machine()
         if self._models is None or CASCADE in self._models:
             check_cascade(self._repository)
+        self._host = address_of(self._host)
         check_ports(self._host, self._ports)
         try:
             self._start()
@@ -152,11 +155,11 @@ class EmbeddedServer:
         deadline_s = time.monotonic() + self._start_timeout_s
         while not _is_ready(self.addresses):
             if not self.is_alive():
-                raise ServerError(f"Triton ended before it was ready; its log says why: {self._log()}")
+                raise ServerError(f"Triton ended before it was ready; {self._last_words()}")
             if time.monotonic() > deadline_s:
                 raise ServerError(
-                    f"Triton did not start in {self._start_timeout_s} s; its log says why: {self._log()}; "
-                    "models that compile take minutes, for which there is --start-timeout-s"
+                    f"Triton did not start in {self._start_timeout_s} s; models that compile take minutes, for which "
+                    f"there is --start-timeout-s; {self._last_words()}"
                 )
             time.sleep(POLL_S)
 
@@ -180,6 +183,11 @@ class EmbeddedServer:
             self._log_file = Path(self._resources.enter_context(tempfile.TemporaryDirectory())) / "triton.log"
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         return self._log_file.resolve()
+
+    def _last_words(self) -> str:
+        """Return the end of the log: where nobody named a file for it, it will be gone."""
+        lines = self._log().read_text(errors="replace").splitlines() if self._log().is_file() else []
+        return f"its log ends with\n{chr(10).join(lines[-LAST_LINES:])}"
 
     def _view(self, models: Sequence[str]) -> Path:
         """Return a repository of links to some entries: Triton loads whatever lies in its repository."""

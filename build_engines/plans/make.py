@@ -38,7 +38,7 @@ def exported(workspace: Workspace, backbone: str) -> str:
     """
     onnx = workspace.onnx(backbone)
     try:
-        record = ExportRecord.model_validate_json(workspace.export_record(backbone).read_text())
+        record = ExportRecord.model_validate_json(workspace.export_record(backbone).read_bytes())
         found = sha256(onnx)
     except (OSError, ValidationError) as error:
         raise PlanError(f"backbone {backbone!r} has no whole {onnx}; run build-engines export first") from error

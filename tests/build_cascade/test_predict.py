@@ -10,7 +10,7 @@ from PIL import Image
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from build_cascade.errors import PredictionError
-from build_cascade.note import check_notes
+from build_cascade.note import Note, check_notes
 from build_cascade.pipeline import served_configs
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
@@ -147,6 +147,11 @@ def test_damaged_predictions_are_collected_again(collection, small, damage):
     assert not again.is_done
     list(again.run(small))
     assert again.is_done
+
+
+def test_a_note_that_is_no_text_counts_as_none(tmp_path):
+    (tmp_path / "small.json").write_bytes(b"\xff")
+    assert Note.read(tmp_path / "small.json") is None
 
 
 def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):

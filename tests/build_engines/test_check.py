@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import onnx
 import pytest
 from helpers import CANVAS, backbone_entry, save_random_weights, write_pool
@@ -13,6 +15,11 @@ from build_engines.cli import app
 from build_engines.inspection import leftovers, load_graph, unlisted_operators
 from build_engines.pool import load_pool
 from build_engines.workspace import Workspace
+
+
+def make_folder(path):
+    path.mkdir()
+    return path
 
 
 def graph_of(*nodes, initializers=()):
@@ -91,6 +98,19 @@ def test_the_command_checks_pools_and_fails_where_one_backbone_does(tmp_path):
         f"backbone 'missing': no weights at {tmp_path / 'missing.safetensors'}; train it or put the file there"
         in done.output
     )
+
+
+def test_an_error_of_any_kind_is_that_backbones_problem(tmp_path):
+    entries = (backbone_entry("small", arguments={}, input_size=8), backbone_entry("good"))
+    pools = [write_pool(make_folder(tmp_path / name), *entries, name=name) for name in ("spoilt", "whole")]
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "spoilt-random").touch()
+    options = ["--random-weights", "--build", str(tmp_path / "build")]
+    done = CliRunner().invoke(app, ["check", *map(str, pools), *options])
+    assert done.exit_code == 1
+    assert done.output.count("backbone 'small': vit_tiny_patch16_224 takes no images of input_size 8") == 2
+    assert re.search(r"backbone 'good': \w+Error", done.output)
+    assert (tmp_path / "build" / "whole-random" / "onnx" / "good.onnx").is_file()
 
 
 def test_random_weights_are_kept_apart(tmp_path):

@@ -147,6 +147,13 @@ def test_a_damaged_onnx_file_is_not_reused(tmp_path):
         ExportRecord.required(pool, pool.backbones[0], workspace)
 
 
+def test_a_record_that_is_no_text_counts_as_none(tiny_pool, tmp_path):
+    workspace = Workspace.of(tiny_pool, tmp_path)
+    workspace.export_record("small").parent.mkdir(parents=True)
+    workspace.export_record("small").write_bytes(b"\xff")
+    assert ExportRecord.of(tiny_pool, tiny_pool.backbone("small"), workspace) is None
+
+
 def test_a_triton_entry_is_written_once(tiny_pool, tiny_workspace, tmp_path):
     backbone = tiny_pool.backbone("small")
     assert write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")

@@ -174,6 +174,9 @@ def test_an_onnx_file_that_is_not_as_exported_is_refused(workspace, built):
     workspace.onnx("b").unlink()
     with pytest.raises(PlanError, match="run build-engines export first"):
         make_plan(TRT, DEVICE, workspace, "b", OPTIONS)
+    workspace.export_record("a").write_bytes(b"\xff")
+    with pytest.raises(PlanError, match="run build-engines export first"):
+        make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
     assert not built
 
 

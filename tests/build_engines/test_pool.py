@@ -37,6 +37,7 @@ def test_labels_may_lie_in_a_file(tmp_path):
         ([backbone_entry("a", input_size="large")], {}, "backbones.0.input_size"),
         ([backbone_entry("a", colour="red")], {}, "backbones.0.colour"),
         ([backbone_entry("a", crop_pct=1.5)], {}, "backbones.0.crop_pct"),
+        ([backbone_entry("a", max_batch_size=3_000_000_000)], {}, "max_batch_size: .* less than or equal to 4096"),
         ([], {}, "backbones"),
         ([backbone_entry("a")], {"canvas": 0}, "canvas"),
         ([backbone_entry("a")], {"surprise": 1}, "surprise"),
@@ -78,6 +79,12 @@ def test_arguments_that_an_architecture_does_not_take_are_named(tmp_path):
     pool = pool_of(tmp_path, backbone_entry("a", architecture="resnet10t", arguments={"wings": 2}))
     with pytest.raises(PoolError, match="wings"):
         create(pool.backbones[0])
+
+
+def test_an_input_size_that_an_architecture_does_not_take_is_named(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a", arguments={}, input_size=8))
+    with pytest.raises(PoolError, match=r"vit_tiny_patch16_224 takes no images of input_size 8: .*larger"):
+        gmacs(pool.backbones[0])
 
 
 def test_missing_weights_are_named(tmp_path):

@@ -163,8 +163,10 @@ def test_a_program_is_made_again_only_when_it_must_be(tiny_pool, tiny_workspace)
     path = make_program(tiny_pool, small, tiny_workspace)
     before = path.stat().st_mtime_ns
     assert make_program(tiny_pool, small, tiny_workspace).stat().st_mtime_ns == before
-    path.write_bytes(path.read_bytes()[:-1])
-    assert make_program(tiny_pool, small, tiny_workspace).stat().st_mtime_ns != before
+    for damaged in (path, tiny_workspace.program_record("small")):
+        damaged.write_bytes(b"\xff" + damaged.read_bytes()[:-1])
+        assert make_program(tiny_pool, small, tiny_workspace).stat().st_mtime_ns != before
+        before = path.stat().st_mtime_ns
 
 
 def test_a_program_that_disagrees_is_not_kept(tiny_pool, tiny_workspace, tmp_path, monkeypatch):

@@ -50,6 +50,13 @@ def test_an_interpreter_without_its_shared_library_is_told_which_package_helps(m
         check_machine()
 
 
+def test_a_hosts_name_is_resolved_for_triton_does_not():
+    assert preflight.address_of("localhost") == "127.0.0.1"
+    assert preflight.address_of("0.0.0.0") == "0.0.0.0"
+    with pytest.raises(ServerError, match=r"'no\.such\.invalid' has no IPv4 address"):
+        preflight.address_of("no.such.invalid")
+
+
 def test_a_taken_port_is_named(tiny_repository):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -63,7 +70,10 @@ def test_a_taken_port_is_named(tiny_repository):
 def test_a_server_that_ends_at_start_is_not_waited_for(tiny_repository, monkeypatch, service):
     """As here, where a port is taken between the check and the start."""
     monkeypatch.setattr(server, "check_ports", lambda *_: None)
-    with socket.socket() as taken, pytest.raises(ServerError, match="ended before it was ready; its log says why"):
+    with (
+        socket.socket() as taken,
+        pytest.raises(ServerError, match=r"(?s)ended before it was ready.*Address already in use|failed to start"),
+    ):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = {f"{service}_port": taken.getsockname()[1]}
@@ -74,6 +84,12 @@ def test_a_stage_without_an_entry_is_named(repository_copy):
     stages = [{"model": "ghost", "threshold": 0.5}, {"model": "large"}]
     change_cascade(repository_copy, stages=stages, operating_points={})
     with pytest.raises(ServerError, match="'ghost'"):
+        check_cascade(repository_copy)
+
+
+def test_an_entry_that_is_no_text_is_named(repository_copy):
+    (repository_copy / "large" / "config.pbtxt").write_bytes(b"\xff")
+    with pytest.raises(ServerError, match="no readable entry"):
         check_cascade(repository_copy)
 
 

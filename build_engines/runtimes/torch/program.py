@@ -51,7 +51,7 @@ def make_program(pool: Pool, backbone: Backbone, workspace: Workspace) -> Path:
 
 def _is_current(pool: Pool, backbone: Backbone, workspace: Workspace) -> bool:
     try:
-        record = ProgramRecord.model_validate_json(workspace.program_record(backbone.name).read_text())
+        record = ProgramRecord.model_validate_json(workspace.program_record(backbone.name).read_bytes())
         same_file = sha256(workspace.program(backbone.name)) == record.program_sha256
     except (OSError, ValidationError):
         return False
