@@ -7,6 +7,8 @@ PERF_ANALYZER := .perf_analyzer
 # The image that serves plans builds them: a plan loads in no other TensorRT. This is the one place that names it.
 TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
 SHM_SIZE ?= 1g
+# With a terminal, where there is one, for progress bars and Ctrl-C, which is passed on by --init.
+DOCKER_RUN = --rm --init --gpus all $$([ -t 0 ] && [ -t 1 ] && echo --interactive --tty)
 HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
 CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1 \
@@ -49,12 +51,12 @@ $(BIN)/perf_analyzer: $(INSTALLED)
 	@chmod +x $@ && $@ --version || { rm -f $@; exit 1; }
 
 engines: ## Build the TensorRT plans of POOL on this GPU, in the container that will serve them (TRITON_IMAGE)
-	docker run --rm --gpus all --volume $(CURDIR):/work --workdir /work --user $$(id -u):$$(id -g) --env HOME=/tmp \
+	docker run $(DOCKER_RUN) --volume '$(CURDIR)':/work --workdir /work --user $$(id -u):$$(id -g) --env HOME=/tmp \
 	  $(TRITON_IMAGE) deploy/engines $(POOL) $(PLAN_OPTIONS)
 
 serve-gpu: ## Serve model_repository on this machine's GPUs, in that same container, until Ctrl-C; HOST=0.0.0.0 for others
-	docker run --rm --gpus all --shm-size $(SHM_SIZE) --publish $(HOST):8000-8002:8000-8002 \
-	  --volume $(CURDIR)/model_repository:/models:ro --volume $(CURDIR)/deploy:/deploy:ro \
+	docker run $(DOCKER_RUN) --shm-size $(SHM_SIZE) --publish $(HOST):8000-8002:8000-8002 \
+	  --volume '$(CURDIR)'/model_repository:/models:ro --volume '$(CURDIR)'/deploy:/deploy:ro \
 	  $(TRITON_IMAGE) /deploy/serve $(TRITON_OPTIONS)
 
 bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygraphy, to test the plan builder against

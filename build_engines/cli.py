@@ -56,8 +56,8 @@ BatchSizes = Annotated[
     list[int] | None,
     typer.Option(min=1, help="Measure milliseconds an image in requests of so many images; may be repeated."),
 ]
-Clients = Annotated[int, typer.Option(min=1, help="How many clients send such requests at once.")]
-Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
+Clients = Annotated[int, typer.Option(min=1, help="With --batch: how many clients send such requests at once.")]
+Url = Annotated[str, typer.Option(help="With --batch: host:port of Triton's gRPC service.")]
 
 WorkspaceMib = Annotated[
     int, typer.Option(min=1, help="The most GPU memory of one layer beside what it takes and gives.")

@@ -66,7 +66,7 @@ def read_text(path: Path) -> str:
         PoolError: it is missing or no text.
     """
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
     except (OSError, UnicodeDecodeError) as error:
         raise PoolError(f"cannot read {path}: {error}") from error
 

@@ -22,9 +22,10 @@ def test_a_pool_file_is_read(tmp_path):
     assert pool.weights_file(pool.backbone("a")) == tmp_path / "a.safetensors"
 
 
-def test_labels_may_lie_in_a_file(tmp_path):
-    (tmp_path / "labels.txt").write_text("ant\nbee\ncat\ndog\neel\n")
-    assert pool_of(tmp_path, backbone_entry("a"), labels="labels.txt").labels[1] == "bee"
+def test_labels_may_lie_in_a_file_from_any_editor(tmp_path):
+    (tmp_path / "labels.txt").write_text("ant\r\nbee\r\ncat\r\ndog\r\neel\r\n", encoding="utf-8-sig")
+    labels = pool_of(tmp_path, backbone_entry("a"), labels="labels.txt").labels
+    assert labels == ("ant", "bee", "cat", "dog", "eel")
 
 
 @pytest.mark.parametrize(

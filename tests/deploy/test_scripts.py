@@ -9,21 +9,24 @@ from pathlib import Path
 import pytest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+# That it is new enough it only answers; Pillow it has none.
+PYTHON = """case "$2" in *version_info*) exit 0;; esac; echo python3 "$@"; [ "$1" != -c ] || [ "$2" != "import PIL" ]"""
+OLD_PYTHON = """[ "$1" != --version ] || echo Python 3.10.12; exit 1"""
 
 
 @pytest.fixture
 def run(tmp_path):
     """Run a script; `python3` and `tritonserver` only print how they are called."""
 
-    def run(script, package="", variables=None, *arguments):
+    def run(script, package="", variables=None, *arguments, python=PYTHON):
         for name, code in {
             "dpkg-query": f"echo {package}" if package else "exit 1",
-            "python3": 'echo python3 "$@"; [ "$1" != -c ] || [ "$2" != "import PIL" ]',
+            "python3": python,
             "tritonserver": 'echo tritonserver "$@"',
         }.items():
             (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
             (tmp_path / name).chmod(0o755)
-        environment = {"PATH": f"{tmp_path}:{os.defpath}"} | (variables or {})
+        environment = {"PATH": f"{tmp_path}:{os.defpath}", "TMPDIR": str(tmp_path)} | (variables or {})
         return subprocess.run(
             [DEPLOY / script, *arguments], env=environment, capture_output=True, text=True, check=False
         )
@@ -37,7 +40,7 @@ def run(tmp_path):
         ("10.13.3.9-1+cuda13.0", {}, "tensorrt-cu13-bindings==10.13.3.9.*"),
         ("10.9.0.34-1+cuda12.8", {}, "tensorrt-cu12-bindings==10.9.0.34.*"),
         ("", {"TRT_VERSION": "11.1.0.106+cuda13.3"}, "tensorrt-cu13-bindings==11.1.0.106.*"),
-        ("", {"TRT_VERSION": "10.5.0.18", "CUDA_VERSION": "12.6.2"}, "tensorrt-cu12-bindings==10.5.0.18.*"),
+        ("", {"TRT_VERSION": "10.8.0.43", "CUDA_VERSION": "12.8.0"}, "tensorrt-cu12-bindings==10.8.0.43.*"),
     ],
 )
 def test_the_bindings_are_of_the_images_own_tensorrt(run, package, variables, wheel):
@@ -53,6 +56,12 @@ def test_an_image_without_tensorrt_is_a_message(run):
     done = run("engines")
     assert done.returncode == 1
     assert "this image has no libnvinfer10" in done.stderr
+
+
+def test_an_image_of_an_older_python_is_a_message(run):
+    done = run("engines", "10.5.0.18-1+cuda12.6", python=OLD_PYTHON)
+    assert done.returncode == 1
+    assert "this image has Python 3.10.12, and 3.11 is needed: choose TRITON_IMAGE, 25.01 or later" in done.stderr
 
 
 def test_the_server_gets_its_options_and_without_a_cascade_serves_the_backbones(run):
