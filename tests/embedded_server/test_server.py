@@ -66,7 +66,7 @@ def test_a_taken_port_is_named(tiny_repository):
             pass
 
 
-@pytest.mark.parametrize("service", ["grpc", "http", "metrics"])
+@pytest.mark.parametrize("service", ["grpc", "http"])
 def test_a_server_that_ends_at_start_is_not_waited_for(tiny_repository, monkeypatch, service):
     """As here, where a port is taken between the check and the start."""
     monkeypatch.setattr(server, "check_ports", lambda *_: None)
