@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-# That it is new enough it only answers; Pillow it has none.
-PYTHON = """case "$2" in *version_info*) exit 0;; esac; echo python3 "$@"; [ "$1" != -c ] || [ "$2" != "import PIL" ]"""
-OLD_PYTHON = """[ "$1" != --version ] || echo Python 3.10.12; exit 1"""
+
+
+def python_of(version):
+    """Return a stand-in for an image's Python: it answers as of a version, and prints the rest; Pillow it has none."""
+    judge = f"import sys; sys.version_info = {version}; exec(sys.argv[1])"
+    return f"""case "$*" in
+      --version) echo "Python {".".join(map(str, version))}";;
+      *version_info*) exec {sys.executable} -c "{judge}" "$2";;
+      *) echo python3 "$@"; [ "$*" != "-c import PIL" ];;
+    esac"""
 
 
 @pytest.fixture
 def run(tmp_path):
     """Run a script; `python3` and `tritonserver` only print how they are called."""
 
-    def run(script, package="", variables=None, *arguments, python=PYTHON):
+    def run(script, package="", variables=None, *arguments, python=(3, 12, 3)):
         for name, code in {
             "dpkg-query": f"echo {package}" if package else "exit 1",
-            "python3": python,
+            "python3": python_of(python),
             "tritonserver": 'echo tritonserver "$@"',
         }.items():
             (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
@@ -59,7 +67,7 @@ def test_an_image_without_tensorrt_is_a_message(run):
 
 
 def test_an_image_of_an_older_python_is_a_message(run):
-    done = run("engines", "10.5.0.18-1+cuda12.6", python=OLD_PYTHON)
+    done = run("engines", "10.5.0.18-1+cuda12.6", python=(3, 10, 12))
     assert done.returncode == 1
     assert "this image has Python 3.10.12, and 3.11 is needed: choose TRITON_IMAGE, 25.01 or later" in done.stderr
 
