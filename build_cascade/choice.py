@@ -57,6 +57,11 @@ class Bench:
         """Replay a cascade on the images that it is reported on."""
         return evaluate(self.test, self.costs, committee, thresholds)
 
+    def unlike_runtimes(self) -> set[tuple[str, str]]:
+        """Return (measured, answered) where a backbone's cost was measured of another runtime than answered."""
+        pairs = {(runtime, self.predicted_by.get(name, runtime)) for name, runtime in self.costs.measured_by.items()}
+        return {(measured, answered) for measured, answered in pairs if measured != answered}
+
     def best_single(self) -> str:
         """Name the backbone that is most accurate on calibration; of equals the cheapest."""
         names = sorted(self.calibration.names, key=lambda name: self.costs[name])

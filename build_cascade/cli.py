@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 
 from build_cascade import pipeline
-from build_cascade.choice import NO_GUARANTEE, Goal, choose, write_down
+from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
 from build_cascade.goals import BEST, goal_of, promise_of, reference_of
 from build_cascade.report.content import Report
@@ -19,13 +19,14 @@ from build_cascade.report.page import write_report
 from build_cascade.report.table import table
 from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
 from build_cascade.settings import keep_settings
+from build_cascade.speed import Speeds, measure_speeds
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.console import friendly_errors, progress_bar
 from build_engines.errors import BuildError
 from build_engines.files import write_text_whole
 from build_engines.image_folder import open_image_folder
-from build_engines.pool import load_pool
-from build_engines.throughput import ROUNDS
+from build_engines.pool import Pool, load_pool
+from build_engines.served import served_configs
 from build_engines.workspace import Workspace
 from cascade_spec import MAX_STAGES, Cascade, SpecError, read_cascade
 from gating import COMBINES, CONFIDENCES
@@ -91,7 +92,7 @@ def predict(
     """Collect predictions on two folders of labelled images through the served backbones."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    configs = pipeline.served_configs(loaded, workspace, url)
+    configs = served_configs(loaded, workspace, url)
     for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
         images = open_image_folder(folder, loaded.labels)
         missing = pipeline.uncollected(loaded, workspace, split, images, configs)
@@ -141,7 +142,7 @@ def search(
     """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    bench = pipeline.read_bench(loaded, workspace, costs)
+    bench = _read_bench(loaded, workspace, costs)
     space = Space(
         confidences=_known("confidence", confidence or DEFAULT_CONFIDENCES, CONFIDENCES),
         combines=_known("combine", combine or COMBINES[:1], COMBINES),
@@ -181,7 +182,7 @@ def greedy(
     """Build a cascade stage by stage, for pools too large to search: Streeter's greedy, without averaging."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    bench = pipeline.read_bench(loaded, workspace, costs)
+    bench = _read_bench(loaded, workspace, costs)
     _known("confidence", [confidence], CONFIDENCES)
     compared = reference_of(reference, bench)
     chosen = greedy_candidate(bench.calibration, bench.costs, compared, alpha, confidence, stages)
@@ -203,13 +204,10 @@ def measure(
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     file = _cascade_file(cascade, workspace)
-    if pipeline.read_throughput(loaded, workspace, file):
-        console.print(f"{workspace.throughput}: reused")
-        return
     with progress_bar(console) as progress:
-        rounds = len(pipeline.measured_ways(loaded)) * ROUNDS
-        task = progress.add_task("measuring", total=rounds)
-        pipeline.measure_throughput(loaded, workspace, test, url, file, lambda: progress.advance(task))
+        new = measure_speeds(loaded, workspace, test, url, file, _Bars(progress).tell)
+    if not new:
+        console.print(f"{workspace.throughput}: reused")
     console.print(f"milliseconds an image, for search --costs: {workspace.measured_costs}", soft_wrap=True)
 
 
@@ -221,9 +219,10 @@ def report(pool: PoolFile, costs: CostsFile = None, build: Build = Path("build")
     workspace = Workspace.of(loaded, build)
     file = _cascade_file(cascade, workspace)
     chosen = read_cascade(file)
-    bench = pipeline.read_bench(loaded, workspace, costs)
+    bench = _read_bench(loaded, workspace, costs)
     made = Report.of(bench, chosen, pipeline.read_frontier(workspace))
-    images_per_s = pipeline.read_throughput(loaded, workspace, file)
+    speeds = Speeds.read(loaded, workspace, file)
+    images_per_s = speeds.images_per_s if speeds else {}
     console.print(table(made, chosen, images_per_s))
     page = write_report(made, bench, chosen, images_per_s, workspace.report)
     console.print(f"page: {page}", soft_wrap=True)
@@ -246,6 +245,17 @@ class _Bars:
         """Say how far a job came that did not reach its end; empty if all did."""
         cut = [task for task in self._progress.tasks if task.total and task.completed < task.total]
         return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
+
+
+def _read_bench(pool: Pool, workspace: Workspace, costs: Path | None) -> Bench:
+    bench = pipeline.read_bench(pool, workspace, costs)
+    for measured, answered in sorted(bench.unlike_runtimes()):
+        console.print(
+            f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be "
+            "one of them; run build-cascade predict and build-engines profile --batch N against it",
+            style="yellow",
+        )
+    return bench
 
 
 def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:

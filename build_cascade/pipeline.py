@@ -19,23 +19,18 @@ from build_cascade.guarantee import Guaranteed, Promise, choose_certified, singl
 from build_cascade.note import check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
-from build_cascade.report.content import CASCADE, ENSEMBLE
 from build_cascade.search import Candidate, Space, search, weigh_freely
 from build_cascade.topk import SparsePredictions, read_set, write_set
-from build_engines import throughput
-from build_engines.costs import MS, Costs
-from build_engines.files import fingerprint, write_text_whole
-from build_engines.image_folder import ImageFolder, open_image_folder
+from build_engines.costs import Costs
+from build_engines.files import write_text_whole
+from build_engines.image_folder import ImageFolder
 from build_engines.pool import PRETRAINED, Pool
 from build_engines.record import ExportRecord
 from build_engines.served import ServedModel
 from build_engines.workspace import Workspace
-from cascade_spec import read_cascade
 
 SPLITS = ("calibration", "test")
 FRONTIER = TypeAdapter(list[Candidate])
-SPEEDS = TypeAdapter(dict[str, float])
-MEASURED_IMAGES = 256
 UNKNOWN_SIZE = 224
 COUNTED = "multiply-accumulates of the exported graph, attention included"
 CALIBRATION_SHARE = 0.5  # of imported predictions, where the rest is the test images
@@ -43,21 +38,6 @@ CHOOSING_SHARE = 0.5  # of the calibration images, where the rest certifies
 SPLIT_SEED = 0
 
 OnProgress = Callable[[str, int, int], None]
-
-
-def served_configs(pool: Pool, workspace: Workspace, url: str) -> dict[str, Any]:
-    """Return Triton's configuration of every backbone, each made of its last export.
-
-    Raises:
-        ServedError: a backbone is not served, or is not the one that was exported last.
-        BuildError: a backbone has no up-to-date ONNX file.
-    """
-    configs = {}
-    for backbone in pool.backbones:
-        record = ExportRecord.required(pool, backbone, workspace)
-        with ServedModel(url, backbone.name) as served:
-            configs[backbone.name] = served.config_of(record.onnx_sha256)
-    return configs
 
 
 def uncollected(
@@ -190,46 +170,3 @@ def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: P
     write_set(folder / "imported", predictions, costs)
     write_text_whole(folder / "pool.yaml", yaml.safe_dump(content, sort_keys=False))
     return folder / "pool.yaml"
-
-
-def measured_ways(pool: Pool) -> dict[str, list[str]]:
-    """Name what is measured: each backbone, all of them one after another, and the cascade."""
-    names = [backbone.name for backbone in pool.backbones]
-    return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
-
-
-def measure_throughput(
-    pool: Pool, workspace: Workspace, folder: Path, url: str, cascade: Path, tell: Callable[[], None]
-) -> dict[str, float]:
-    """Measure images a second of all that is served, on images of a labelled folder, and keep the figures.
-
-    Raises:
-        ChoiceError: something is not served.
-        ImageFolderError: the folder or an image cannot be used.
-    """
-    canvases = open_image_folder(folder, pool.labels).spread(MEASURED_IMAGES).canvases(pool.canvas)
-    speeds = throughput.measure(url, measured_ways(pool), canvases, tell)
-    content = {"made_of": _measured_on(pool, workspace, cascade), "images_per_s": speeds}
-    write_text_whole(workspace.throughput, json.dumps(content, indent=1))
-    names = [backbone.name for backbone in pool.backbones]
-    source = throughput.DEFAULT_LOAD.in_words
-    Costs({name: 1000 / speeds[name] for name in names}, MS, source).write(workspace.measured_costs)
-    return speeds
-
-
-def read_throughput(pool: Pool, workspace: Workspace, cascade: Path) -> dict[str, float]:
-    """Read the measured speeds; none where they are of another cascade or other backbones."""
-    if workspace.imported.is_dir():
-        return {}
-    try:
-        content = json.loads(workspace.throughput.read_text())
-        current = content["made_of"] == _measured_on(pool, workspace, cascade)
-        return SPEEDS.validate_python(content["images_per_s"]) if current else {}
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-
-
-def _measured_on(pool: Pool, workspace: Workspace, cascade: Path) -> str:
-    chosen = read_cascade(cascade)
-    graphs = [ExportRecord.required(pool, backbone, workspace).onnx_sha256 for backbone in pool.backbones]
-    return fingerprint(repr(chosen.stages), *graphs)

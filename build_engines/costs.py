@@ -22,6 +22,7 @@ class _File(BaseModel):
     unit: str
     source: str
     costs: dict[str, float]
+    measured_by: dict[str, str] = {}
 
 
 class Costs(Mapping[str, float]):
@@ -30,9 +31,16 @@ class Costs(Mapping[str, float]):
     Attributes:
         unit: `GMACs` or `ms`.
         source: Where the numbers come from, in words.
+        measured_by: The runtime that was measured, by backbone; empty where nothing was, or it is not known.
     """
 
-    def __init__(self, costs: Mapping[str, float], unit: str = GMACS, source: str = "counted") -> None:
+    def __init__(
+        self,
+        costs: Mapping[str, float],
+        unit: str = GMACS,
+        source: str = "counted",
+        measured_by: Mapping[str, str] | None = None,
+    ) -> None:
         """Take the cost of each backbone.
 
         Raises:
@@ -43,7 +51,7 @@ class Costs(Mapping[str, float]):
         for name, cost in costs.items():
             if not 0 < cost < math.inf:
                 raise CostError(f"the cost of {name!r} is {cost}; it must be a number of {unit} above zero")
-        self._costs, self.unit, self.source = dict(costs), unit, source
+        self._costs, self.unit, self.source, self.measured_by = dict(costs), unit, source, dict(measured_by or {})
 
     def __getitem__(self, name: str) -> float:
         return self._costs[name]
@@ -65,7 +73,7 @@ class Costs(Mapping[str, float]):
             raise CostError(
                 f"no cost for {', '.join(missing)} ({self.source}); there are costs for {', '.join(self) or 'none'}"
             )
-        return type(self)({name: self[name] for name in names}, self.unit, self.source)
+        return type(self)({name: self[name] for name in names}, self.unit, self.source, self.measured_by)
 
     def shown(self) -> tuple[float, str]:
         """Return the (factor, unit) in which these are easily read: a thousandth where no cost reaches one."""
@@ -84,8 +92,9 @@ class Costs(Mapping[str, float]):
             raise CostError(
                 f'{path}: costs are JSON such as {{"unit": "ms", "source": "…", "costs": {{"NAME": 1.5}}}} ({error})'
             ) from error
-        return cls(content.costs, content.unit, content.source)
+        return cls(content.costs, content.unit, content.source, content.measured_by)
 
     def write(self, path: Path) -> None:
         """Write a costs file."""
-        write_text_whole(path, _File(unit=self.unit, source=self.source, costs=self._costs).model_dump_json(indent=1))
+        content = _File(unit=self.unit, source=self.source, costs=self._costs, measured_by=self.measured_by)
+        write_text_whole(path, content.model_dump_json(indent=1))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +11,8 @@ from build_engines import throughput
 from build_engines.canvas import Canvas
 from build_engines.costs import MS, Costs
 from build_engines.errors import ServedError
-from build_engines.pool import Backbone, Pool
-from build_engines.record import ExportRecord
-from build_engines.served import ServedModel, runtime_of
+from build_engines.pool import Pool
+from build_engines.served import runtime_of, served_configs
 from build_engines.throughput import Load, OnRound
 from build_engines.workspace import Workspace
 
@@ -40,29 +40,38 @@ def measure_costs(
         ServedError: a backbone is not served, is not the one exported last, or takes no such batch.
         BuildError: a backbone has no up-to-date ONNX file.
     """
-    runtimes = {_checked_runtime(pool, backbone, workspace, url, loads) for backbone in pool.backbones}
-    asks = {backbone.name: [backbone.name] for backbone in pool.backbones}
+    configs = served_configs(pool, workspace, url)
+    for name, config in configs.items():
+        _check_batches(name, config, loads)
+    asks = {name: [name] for name in configs}
     measured = {}
     for load in loads:
         rates = throughput.measure(url, asks, _noise(pool.canvas, load), on_round, load)
-        source = f"{load.in_words}, by Triton's backend {' and '.join(sorted(runtimes))}"
-        costs = Costs({name: 1000 / rate for name, rate in rates.items()}, MS, source)
-        costs.write(workspace.costs_at(load.batch_images))
-        measured[load.batch_images] = costs
+        measured[load.batch_images] = as_costs(rates, load, configs)
+        measured[load.batch_images].write(workspace.costs_at(load.batch_images))
     return measured
 
 
-def _checked_runtime(pool: Pool, backbone: Backbone, workspace: Workspace, url: str, loads: Sequence[Load]) -> str:
-    record = ExportRecord.required(pool, backbone, workspace)
-    with ServedModel(url, backbone.name) as served:
-        config = served.config_of(record.onnx_sha256)
+def as_costs(images_per_s: Mapping[str, float], load: Load, configs: Mapping[str, Any]) -> Costs:
+    """Return milliseconds of an image in each backbone, with what was measured.
+
+    Args:
+        images_per_s: Of each backbone, at least.
+        load: How they were asked.
+        configs: Triton's configuration of every backbone.
+    """
+    measured_by = {name: runtime_of(config) for name, config in configs.items()}
+    source = f"{load.in_words}, by Triton's backend {' and '.join(sorted(set(measured_by.values())))}"
+    return Costs({name: 1000 / images_per_s[name] for name in configs}, MS, source, measured_by)
+
+
+def _check_batches(name: str, config: Any, loads: Sequence[Load]) -> None:  # noqa: ANN401 (protobuf)
     largest = max(load.batch_images for load in loads)
     if largest > config.max_batch_size:
         raise ServedError(
-            f"the server's {backbone.name!r} takes batches of at most {config.max_batch_size}, not {largest}; "
+            f"the server's {name!r} takes batches of at most {config.max_batch_size}, not {largest}; "
             "ask for less, or raise its max_batch_size in the pool file and run build-engines repository"
         )
-    return runtime_of(config)
 
 
 def _noise(canvas: int, load: Load) -> Canvas:

@@ -14,8 +14,11 @@ from tritonclient.utils import InferenceServerException
 
 from build_engines.canvas import Canvas
 from build_engines.errors import ServedError
+from build_engines.pool import Pool
+from build_engines.record import ExportRecord
 from build_engines.runtimes.torch import PRECISION
 from build_engines.triton_repository import MADE_FROM, SHA256
+from build_engines.workspace import Workspace
 
 TIMEOUT_S = 120.0
 WEIGHTS = (".onnx", ".plan", ".pt2")
@@ -82,6 +85,21 @@ class ServedModel:
                 f"model {self.name!r} at {self._url}: {error.message()}; "
                 "is it served? (make serve, or serve-repository --backbones-only)"
             ) from error
+
+
+def served_configs(pool: Pool, workspace: Workspace, url: str) -> dict[str, Any]:
+    """Return Triton's configuration of every backbone, each made of its last export.
+
+    Raises:
+        ServedError: a backbone is not served, or is not the one that was exported last.
+        BuildError: a backbone has no up-to-date ONNX file.
+    """
+    configs = {}
+    for backbone in pool.backbones:
+        record = ExportRecord.required(pool, backbone, workspace)
+        with ServedModel(url, backbone.name) as served:
+            configs[backbone.name] = served.config_of(record.onnx_sha256)
+    return configs
 
 
 def runtime_of(config: Any) -> str:  # noqa: ANN401 (protobuf's classes have no stubs)

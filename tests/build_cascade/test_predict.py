@@ -11,12 +11,11 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 
 from build_cascade.errors import PredictionError
 from build_cascade.note import Note, check_notes
-from build_cascade.pipeline import served_configs
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_engines.errors import ServedError
 from build_engines.image_folder import open_image_folder
-from build_engines.served import ServedModel, is_of_runtime, runtime_of
+from build_engines.served import ServedModel, is_of_runtime, runtime_of, served_configs
 from build_engines.triton_repository import MADE_FROM
 
 PER_CLASS = 7

@@ -11,6 +11,8 @@ from serving import slow_down
 from typer.testing import CliRunner
 
 from build_cascade.cli import app as build_cascade
+from build_cascade.report.content import CASCADE, ENSEMBLE
+from build_cascade.speed import Speeds
 from build_engines import throughput
 from build_engines.cli import app as build_engines
 from build_engines.costs import Costs
@@ -63,6 +65,7 @@ def test_a_cascade_is_chosen_on_measured_milliseconds(server, tiny_pool, workspa
         assert set(costs) == {"small", "medium", "large"}
         assert f"1 client, {batch} image" in costs.source
         assert "backend python (model.onnx, CPU)" in costs.source
+        assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")
         assert str(workspace.costs_at(batch)) in shown
     run(build_cascade, "predict", pool, "--calibration", images, "--test", images, *url, "--build", build)
     given = ("--costs", workspace.costs_at(8), "--build", build)
@@ -81,6 +84,43 @@ def test_a_cascade_is_chosen_on_measured_milliseconds(server, tiny_pool, workspa
     assert "ms" in table or "µs" in table
     assert "MACs" not in table
     assert "MACs" not in (workspace.report / "index.html").read_text()
+
+
+def test_costs_of_another_runtime_than_answered_are_used_and_said(server, tiny_pool, workspace, images, tmp_path):
+    pool, build = tiny_pool.folder / "pool.yaml", workspace.folder.parent
+    folders = ("--calibration", images, "--test", images)
+    run(build_cascade, "predict", pool, *folders, "--url", server.addresses.grpc, "--build", build)
+
+    def searched(measured_by):
+        Costs(dict.fromkeys(("small", "medium", "large"), 1.0), "ms", "clock", measured_by).write(tmp_path / "ms.json")
+        given = ("--costs", tmp_path / "ms.json", "--output", tmp_path / "cascade.json")
+        return run(build_cascade, "search", pool, *given, "--build", build)
+
+    assert "note:" not in searched({})
+    assert "note:" not in searched({"small": "python (model.onnx, CPU)"})
+    said = searched({"small": "tensorrt (model.plan, GPU)"})
+    assert "note: the costs are milliseconds of tensorrt (model.plan, GPU), the predictions by python" in said
+    assert (tmp_path / "cascade.json").is_file()
+
+
+def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwise(
+    server, repository_copy, tiny_pool, workspace, images
+):
+    cascade = repository_copy / "cascade" / "cascade.json"
+    arguments = ("measure", tiny_pool.folder / "pool.yaml", "--build", workspace.folder.parent, "--test", images)
+    arguments += ("--cascade", cascade, "--url")
+    assert "reused" not in run(build_cascade, *arguments, server.addresses.grpc)
+    speeds = Speeds.read(tiny_pool, workspace, cascade)
+    assert set(speeds.images_per_s) == {"small", "medium", "large", ENSEMBLE, CASCADE}
+    costs = Costs.read(workspace.measured_costs)
+    assert costs == {name: 1000 / speeds.images_per_s[name] for name in ("small", "medium", "large")}
+    assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")
+    assert "reused" in run(build_cascade, *arguments, server.addresses.grpc)
+    config = repository_copy / "medium" / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 8", "max_batch_size: 16"))
+    with EmbeddedServer(repository_copy) as other:
+        assert "reused" not in run(build_cascade, *arguments, other.addresses.grpc)
+        assert "reused" in run(build_cascade, *arguments, other.addresses.grpc)
 
 
 def test_without_a_batch_nothing_is_asked(tiny_pool, tmp_path):

@@ -1,0 +1,92 @@
+"""Images a second as served, kept with what was served: of each backbone, of all of them, and of the cascade."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from build_cascade.pipeline import OnProgress
+from build_cascade.report.content import CASCADE, ENSEMBLE
+from build_engines import throughput
+from build_engines.files import fingerprint, write_text_whole
+from build_engines.image_folder import open_image_folder
+from build_engines.milliseconds import as_costs
+from build_engines.pool import Pool
+from build_engines.record import ExportRecord
+from build_engines.served import ServedModel, served_configs
+from build_engines.workspace import Workspace
+from cascade_spec import read_cascade
+
+MEASURED_IMAGES = 256
+
+
+class Speeds(BaseModel):
+    """Hold measured speeds.
+
+    Attributes:
+        made_of: Fingerprint of the exports and the cascade.
+        served_as: Fingerprint of Triton's configurations: runtime, file, instances, batching.
+        images_per_s: By backbone, and of `ENSEMBLE` and `CASCADE`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    made_of: str
+    served_as: str
+    images_per_s: dict[str, float]
+
+    @classmethod
+    def read(cls, pool: Pool, workspace: Workspace, cascade: Path) -> Self | None:
+        """Read the measured speeds; None where they are of another cascade or other backbones, or there are none."""
+        if workspace.imported.is_dir():
+            return None
+        try:
+            speeds = cls.model_validate_json(workspace.throughput.read_bytes())
+        except (OSError, ValidationError):
+            return None
+        return speeds if speeds.made_of == _made_of(pool, workspace, cascade) else None
+
+
+def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cascade: Path, tell: OnProgress) -> bool:
+    """Measure all that is served, on images of a labelled folder; keep images a second, and milliseconds as costs.
+
+    Returns:
+        False where what is served was measured before, and nothing was to do.
+
+    Raises:
+        ServedError: something is not served, or not made of the last export.
+        BuildError: a backbone has no up-to-date ONNX file.
+        ImageFolderError: the folder or an image cannot be used.
+    """
+    configs = served_configs(pool, workspace, url)
+    with ServedModel(url, CASCADE) as served:
+        served_as = _served_as([*configs.values(), served.config])
+    earlier = Speeds.read(pool, workspace, cascade)
+    if earlier is not None and earlier.served_as == served_as and workspace.measured_costs.is_file():
+        return False
+    canvases = open_image_folder(folder, pool.labels).spread(MEASURED_IMAGES).canvases(pool.canvas)
+    ways, done = _ways(pool), count(1)
+    total = len(ways) * throughput.ROUNDS
+    rates = throughput.measure(url, ways, canvases, lambda: tell("measuring", next(done), total))
+    speeds = Speeds(made_of=_made_of(pool, workspace, cascade), served_as=served_as, images_per_s=rates)
+    as_costs(rates, throughput.DEFAULT_LOAD, configs).write(workspace.measured_costs)
+    write_text_whole(workspace.throughput, speeds.model_dump_json(indent=1))
+    return True
+
+
+def _ways(pool: Pool) -> dict[str, list[str]]:
+    names = [backbone.name for backbone in pool.backbones]
+    return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
+
+
+def _served_as(configs: list[Any]) -> str:
+    return fingerprint(*(config.SerializeToString(deterministic=True).hex() for config in configs))
+
+
+def _made_of(pool: Pool, workspace: Workspace, cascade: Path) -> str:
+    chosen = read_cascade(cascade)
+    graphs = [ExportRecord.required(pool, backbone, workspace).onnx_sha256 for backbone in pool.backbones]
+    return fingerprint(repr(chosen.stages), *graphs)
