@@ -7,21 +7,26 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from build_engines.doctor.entries import Place
 from build_engines.doctor.finding import Finding
 from build_engines.served import is_of_runtime
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
+NO_ONNX_RUNTIME = "the Python in NVIDIA's container has no ONNX Runtime"
 LATEST = -1
 COPIES = 2  # of an image in shared memory at once: the caller's and a stage's
 REPOSITORY_ADVICE = "run build-engines repository on the pool that the cascade was chosen from"
 
 
-def look_at_cascade(repository: Path, entries: Mapping[str, ModelConfig], shared_memory_bytes: int) -> list[Finding]:
+def look_at_cascade(
+    repository: Path, entries: Mapping[str, ModelConfig], place: Place, shared_memory_bytes: int
+) -> list[Finding]:
     """Say how cascade.json stands, stage by stage.
 
     Args:
         repository: The model repository.
         entries: Its other entries' configurations, by name.
+        place: Where it is to be served.
         shared_memory_bytes: How much /dev/shm holds.
     """
     path = repository / "cascade" / "cascade.json"
@@ -33,19 +38,23 @@ def look_at_cascade(repository: Path, entries: Mapping[str, ModelConfig], shared
         return [Finding("cascade.json", str(error), "mend it, or choose again with build-cascade search")]
     if not (repository / "cascade" / "1" / "model.py").is_file():
         return [Finding("cascade", "has a cascade.json but no 1/model.py", REPOSITORY_ADVICE)]
-    stages = [_look_at_stage(repository, cascade, stage, entries.get(stage.model)) for stage in cascade.stages]
+    stages = [_look_at_stage(repository, cascade, stage, entries.get(stage.model), place) for stage in cascade.stages]
     return [*stages, _look_at_shared_memory(cascade, shared_memory_bytes)]
 
 
-def _look_at_stage(repository: Path, cascade: Cascade, stage: Stage, entry: ModelConfig | None) -> Finding:
+def _look_at_stage(
+    repository: Path, cascade: Cascade, stage: Stage, entry: ModelConfig | None, place: Place
+) -> Finding:
     subject = f"stage {stage.model}"
     if entry is None:
         return Finding(subject, "has no entry in the repository", REPOSITORY_ADVICE)
     if stage.version != LATEST and not (repository / stage.model / str(stage.version)).is_dir():
         return Finding(subject, f"has no version {stage.version}", "say version -1 in cascade.json, for the latest")
-    if cascade.serving.reach == "in_process" and not _has_onnx(repository, stage):
-        found = "cannot run in process: its entry has no model.onnx"
-        return Finding(subject, found, 'say "reach": "auto" in the "serving" of cascade.json')
+    if cascade.serving.reach == "in_process":
+        lacking = "" if _has_onnx(repository, stage) else "its entry has no model.onnx"
+        if lacking or place.is_nvidias_container:
+            found = f"cannot run in process: {lacking or NO_ONNX_RUNTIME}"
+            return Finding(subject, found, 'say "reach": "auto" in the "serving" of cascade.json')
     return _compare(subject, cascade, stage, entry)
 
 

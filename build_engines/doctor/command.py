@@ -37,7 +37,7 @@ def examine(
     place = place.serving(entries)
     findings += look_at_place(entries, place)
     findings += [look_at_entry(repository / name, config, workspace, place) for name, config in entries.items()]
-    findings += look_at_cascade(repository, entries, shared_memory_bytes)
+    findings += look_at_cascade(repository, entries, place, shared_memory_bytes)
     if log:
         with log.open(encoding="utf-8", errors="replace") as lines:
             findings += look_at_log(lines)

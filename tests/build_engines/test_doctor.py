@@ -202,8 +202,9 @@ def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, p
         write_backbone(pool, backbone, workspace, repository, "embedded")
     installed = SimpleNamespace(__version__="10.13.3.9")
     monkeypatch.setattr(command, "load_tensorrt", lambda: installed)
+    write_cascade(repository, serving=Serving(reach="in_process"))
     assert complaints(repository, place=command.this_place(None)) == {}
-    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {"entry a", "entry b"}
+    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {"entry a", "entry b", "stage a", "stage b"}
 
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
@@ -255,7 +256,10 @@ def test_an_entry_of_another_hand(repository):
 
 def test_plans_cannot_run_in_process(repository):
     write_cascade(repository, serving=Serving(reach="in_process"))
-    assert complaints(repository) == {"stage a": "cannot run in process: its entry has no model.onnx"}
+    assert complaints(repository) == {
+        "stage a": "cannot run in process: its entry has no model.onnx",
+        "stage b": "cannot run in process: the Python in NVIDIA's container has no ONNX Runtime",
+    }
     write_cascade(repository, serving=Serving(reach="auto"))
     assert complaints(repository) == {}
 
