@@ -80,7 +80,7 @@ def _find_program() -> str:
 def _program(repository: Path, models: Sequence[str], log: Path) -> Iterator[str]:
     port = _free_port()
     options = {"model-repository": repository, "model-control-mode": "explicit", "grpc-address": LOOPBACK}
-    switches = {"grpc-port": port, "allow-http": "false", "allow-metrics": "false"}
+    switches = {"grpc-port": port, "allow-http": "false", "allow-metrics": "false", "model-load-thread-count": 1}
     command = [_find_program(), *(f"--{name}={value}" for name, value in {**options, **switches}.items())]
     command += [f"--load-model={model}" for model in models]
     with log.open("wb") as output:

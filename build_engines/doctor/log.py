@@ -27,6 +27,12 @@ KNOWN = (
     ),
     (r"CUDA initialization failure with error: \d+", "no GPU", "start the container with --gpus all"),
     (
+        r"(?:operation not permitted when stream is capturing|previous error during capture"
+        r"|depend on a capturing blocking stream)",
+        "plans set up side by side",
+        "start Triton with --model-load-thread-count=1, as deploy/serve does: CUDA graphs are captured alone",
+    ),
+    (
         r"unable to find backend library for backend '(?:tensorrt|onnxruntime)'",
         "other server",
         "serve this repository in NVIDIA's container, or write it with --runtime embedded",

@@ -204,7 +204,12 @@ def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, p
     monkeypatch.setattr(command, "load_tensorrt", lambda: installed)
     write_cascade(repository, serving=Serving(reach="in_process"))
     assert complaints(repository, place=command.this_place(None)) == {}
-    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {"entry a", "entry b", "stage a", "stage b"}
+    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {
+        "entry a",
+        "entry b",
+        "stage a",
+        "stage b",
+    }
 
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
@@ -333,6 +338,11 @@ def test_files_that_are_missing_or_damaged(repository):
         ),
         ("Cannot deserialize engine with lean runtime", "version-compatible plan"),
         ("CUDA initialization failure with error: 35", "no GPU"),
+        (
+            "unable to set memory for input 'image' of a_0: operation would make the legacy stream depend on a "
+            "capturing blocking stream",
+            "plans set up side by side",
+        ),
         (
             "Internal: Unable to initialize shared memory key 'triton_python_backend_shm_region_3' to requested size "
             "(67108864 bytes). If you are running Triton inside docker, use '--shm-size' flag to control the shared "

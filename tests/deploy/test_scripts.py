@@ -12,12 +12,13 @@ import pytest
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
-def python_of(version):
+def python_of(version, pip):
     """Return a stand-in for an image's Python: it answers as of a version, and prints the rest; Pillow it has none."""
     judge = f"import sys; sys.version_info = {version}; exec(sys.argv[1])"
     return f"""case "$*" in
       --version) echo "Python {".".join(map(str, version))}";;
       *version_info*) exec {sys.executable} -c "{judge}" "$2";;
+      "-m pip "*) echo python3 "$@"; {pip};;
       *) echo python3 "$@"; [ "$*" != "-c import PIL" ];;
     esac"""
 
@@ -26,10 +27,10 @@ def python_of(version):
 def run(tmp_path):
     """Run a script; `python3` and `tritonserver` only print how they are called."""
 
-    def run(script, package="", variables=None, *arguments, python=(3, 12, 3)):
+    def run(script, package="", variables=None, *arguments, python=(3, 12, 3), pip="true"):
         for name, code in {
             "dpkg-query": f"echo {package}" if package else "exit 1",
-            "python3": python_of(python),
+            "python3": python_of(python, pip),
             "tritonserver": 'echo tritonserver "$@"',
         }.items():
             (tmp_path / name).write_text(f"#!/bin/sh\n{code}\n")
@@ -74,19 +75,32 @@ def test_an_image_of_an_older_python_is_a_message(run):
 
 def test_the_server_gets_its_options_and_without_a_cascade_serves_the_backbones(run):
     done = run("serve", "", {}, "--log-verbose=1")
-    assert done.stdout.splitlines() == ["tritonserver --model-repository=/models --exit-on-error=false --log-verbose=1"]
+    assert done.stdout.splitlines() == [
+        "tritonserver --model-repository=/models --model-load-thread-count=1 --exit-on-error=false --log-verbose=1"
+    ]
     assert "there is no cascade.json" in done.stderr
 
 
-def test_pillow_is_installed_where_python_models_see_it(run, tmp_path):
-    """PYTHONPATH is not read by the stub of the embedded server's Triton."""
+@pytest.fixture
+def models(tmp_path):
     models = tmp_path / "models"
     (models / "cascade").mkdir(parents=True)
     (models / "cascade" / "cascade.json").touch()
     (models / "decode").mkdir()
+    return models
+
+
+def test_pillow_is_installed_where_python_models_see_it(run, models):
+    """PYTHONPATH is not read by the stub of the embedded server's Triton."""
     looked, installed, served = run("serve", "", {"MODELS": str(models)}).stdout.splitlines()
     assert looked == "python3 -c import PIL"
     assert installed.startswith("python3 -m pip install")
     assert installed.endswith("pillow")
     assert "--target" not in installed
-    assert served == f"tritonserver --model-repository={models}"
+    assert served == f"tritonserver --model-repository={models} --model-load-thread-count=1"
+
+
+def test_without_pillow_and_network_all_but_decode_is_served(run, models):
+    done = run("serve", "", {"MODELS": str(models)}, pip="false")
+    assert "write the repository with --no-encoded" in done.stderr
+    assert done.stdout.splitlines()[-1].endswith("--model-load-thread-count=1 --exit-on-error=false")
