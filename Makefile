@@ -11,6 +11,8 @@ SHM_SIZE ?= 1g
 DOCKER_RUN = --rm --init --gpus all $$([ -t 0 ] && [ -t 1 ] && echo --interactive --tty)
 HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
+# What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
+ON_CPU := CUDA_VISIBLE_DEVICES=
 CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1 \
   benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py \
   $(addprefix benchmarks/,coverage.py encoded.py imagenet.py search.py)
@@ -64,13 +66,13 @@ bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygra
 	$(BIN)/pip install --quiet --editable '.[polygraphy]'
 
 test: install ## Run every test against the real embedded server
-	$(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
+	$(ON_CPU) $(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
 
 large: install ## Export the largest backbone of every ImageNet pool, random weights, in FP32 and FP16
-	$(BIN)/pytest -m large -s $(TEST_OPTIONS)
+	$(ON_CPU) $(BIN)/pytest -m large -s $(TEST_OPTIONS)
 
 soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
-	$(BIN)/pytest -m soak -s $(TEST_OPTIONS)
+	$(ON_CPU) $(BIN)/pytest -m soak -s $(TEST_OPTIONS)
 
 lint: install ## Check style and types
 	$(BIN)/ruff format --check .

@@ -16,11 +16,12 @@ The best runtime at hand is taken: `tensorrt` where its Python package and a GPU
 plans: run it in there), else `torch` on the GPU, else `embedded` on the CPU. Where no server can start, what needs none
 is measured, and the result says why.
 
-What must be there: PyTorch with CUDA, torchvision, timm, onnx, onnxscript, onnxruntime, scikit-learn, pydantic, pyyaml,
-rich, tritonclient[grpc]; nvidia-pytriton and numpy<2 to serve; matplotlib to plot. No network is used. A machine that
-has none is prepared in two steps. Where there is a network, with the same Python:
+What must be there: Python 3.11 or later; PyTorch 2.9 or later with CUDA, torchvision, timm, onnx, onnxscript,
+onnxruntime, scikit-learn, pydantic, pyyaml, rich, typer, tritonclient[grpc]; nvidia-pytriton and numpy<2 to serve;
+matplotlib to plot. No network is used. A machine that has none is prepared in two steps. Where there is a network, with the same
+Python:
 
-    NEEDED="nvidia-pytriton numpy<2 tritonclient[grpc] pydantic pyyaml"
+    NEEDED="nvidia-pytriton numpy<2 tritonclient[grpc] pydantic pyyaml typer"
     pip download --dest wheels $NEEDED      # 100 MB: where less may be carried at a time, --no-deps and several goes
 
 and on the machine, in the repository's root, with the folder `wheels` in it:
@@ -68,6 +69,7 @@ from gpu_bench.summary import limits, summarise
 from rich.console import Console
 
 from build_engines.files import fingerprint
+from build_engines.runtimes.torch.engine import check_torch
 from build_engines.workspace import Workspace
 
 CLIENT_PROCESSES = 4
@@ -141,6 +143,7 @@ def measure_all(runtime: str, options: argparse.Namespace) -> tuple[dict[str, An
 def main() -> None:
     """Measure, show and write."""
     options = _options()
+    check_torch()
     runtime, reasons = (options.runtime, {}) if options.runtime else best_runtime()
     console.print(f"runtime {runtime} on {_machine()}; not at hand: {reasons or 'nothing faster'}")
     studies, failures = measure_all(runtime, options)

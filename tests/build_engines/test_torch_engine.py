@@ -128,6 +128,19 @@ def test_a_program_that_does_not_run_in_a_precision_is_refused(made, monkeypatch
         load(folder, config(folder), 0, pytest.fail)
 
 
+def test_fp32_is_fp32_also_on_tensor_cores(made, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    load(made[0], config(made[0], "fp32"), 0, pytest.fail)
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
+def test_too_old_a_pytorch_is_a_message(made, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.8.0a0+nv25.06")
+    with pytest.raises(EngineError, match=r"this is PyTorch 2\.8\.0a0.*, and 2\.9 or later is needed"):
+        load(made[0], config(made[0]), 0, pytest.fail)
+
+
 def test_a_program_that_answers_nan_is_refused(made, monkeypatch):
     """As where FP16 overflows."""
     folder, _ = made

@@ -22,6 +22,7 @@ from torch.fx import GraphModule, Node
 
 PROGRAM = "model.pt2"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+OLDEST_TORCH = (2, 9)
 WARM_UPS = 3
 FILTER_DIMS = 4
 LONGEST_CAUSE = 300  # PyTorch adds pages of advice
@@ -77,8 +78,11 @@ def load(folder: Path, config: Mapping[str, Any], gpu: int, warn: Warn) -> Engin
         warn: Told what is slower than it could be, and why.
 
     Raises:
-        EngineError: the program is damaged, of another PyTorch, or does not run in the precision asked for.
+        EngineError: PyTorch is too old; or the program is damaged, of another PyTorch, or does not run in the precision
+            asked for.
     """
+    check_torch()
+    torch.backends.cudnn.allow_tf32 = False  # or convolutions in FP32 round to 10 bits on Ampere and later
     parameters = {name: value["string_value"] for name, value in config["parameters"].items()}
     device = torch.device("cuda", gpu) if torch.cuda.is_available() else torch.device("cpu")
     precision = parameters["precision"] if device.type == "cuda" else "fp32"
@@ -102,6 +106,17 @@ def load(folder: Path, config: Mapping[str, Any], gpu: int, warn: Warn) -> Engin
         return on_gpu(module, images, sizes, warn)
     torch.set_num_threads(1)  # as the runtime `embedded`: each backbone has a process, and they share the cores
     return directly(module, images)
+
+
+def check_torch() -> None:
+    """Check that PyTorch is new enough.
+
+    Raises:
+        EngineError: it is not.
+    """
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_TORCH:
+        oldest = ".".join(map(str, OLDEST_TORCH))
+        raise EngineError(f"this is PyTorch {torch.__version__}, and {oldest} or later is needed")
 
 
 def directly(run: Run, images: Tensor) -> Engine:
