@@ -18,8 +18,8 @@ is measured, and the result says why.
 
 What must be there: Python 3.11 or later; PyTorch 2.9 or later with CUDA, torchvision, timm, onnx, onnxscript,
 onnxruntime, scikit-learn, pydantic, pyyaml, rich, typer, tritonclient[grpc]; nvidia-pytriton and numpy<2 to serve;
-matplotlib to plot. No network is used. A machine that has none is prepared in two steps. Where there is a network, with the same
-Python:
+matplotlib to plot. No network is used. A machine that has none is prepared in two steps. Where there is a network, with
+the same Python:
 
     NEEDED="nvidia-pytriton numpy<2 tritonclient[grpc] pydantic pyyaml typer"
     pip download --dest wheels $NEEDED      # 100 MB: where less may be carried at a time, --no-deps and several goes

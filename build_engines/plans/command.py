@@ -15,7 +15,7 @@ from build_engines.console import progress_bar
 from build_engines.errors import BuildError, PlanError
 from build_engines.plans.compare import Comparison, obstacle
 from build_engines.plans.device import find_device
-from build_engines.plans.make import batch_range, make_plan
+from build_engines.plans.make import batch_range, check_writable, make_plan
 from build_engines.plans.record import HardwareCompatibility, PlanCheck, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.plans.trtexec import trtexec_command
@@ -75,11 +75,12 @@ def make_plans(
         console: Where to say what was done.
 
     Raises:
-        PlanError: TensorRT or a GPU is missing; or, when all others are made, an ONNX file is missing, TensorRT cannot
-            build a plan, or one does not answer as its ONNX file does.
+        PlanError: TensorRT or a GPU is missing, or nothing can be written; or, when all others are made, an ONNX file
+            is missing, TensorRT cannot build a plan, or one does not answer as its ONNX file does.
     """
     device = find_device()
     trt = load_tensorrt()
+    check_writable(workspace.plan(pool.backbones[0].name).parent)
     console.print(f"TensorRT {trt.__version__}, {device.gpu} ({device.compute_capability}), driver {device.driver}")
     comparison = _comparison(trt, pool, images, console)
     table = Table("backbone", "batch", "seconds", "MB", "plan − ONNX Runtime", "")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from build_engines.record import ExportRecord
 from build_engines.workspace import Workspace
 
 USUAL_BATCH = 8
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 Check = Callable[[bytes], PlanCheck]
 
@@ -45,6 +48,23 @@ def exported(workspace: Workspace, backbone: str) -> str:
     if found != record.onnx_sha256:
         raise PlanError(f"{onnx} is not as it was exported; run build-engines export again")
     return found
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be put into a folder, before hours of building are lost.
+
+    Raises:
+        PlanError: they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PlanError(
+            f"cannot write into {folder} ({error.strerror}); let this user own it, or name another with --build. "
+            "In a container the user is whom docker's --user names, and under rootless docker another than yours"
+        ) from error
 
 
 def make_plan(
@@ -118,7 +138,7 @@ def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, write)
     except OSError as error:
+        room = f": it takes {len(content) / 1e6:.1f} MB; make room" if error.errno in NO_ROOM else "; mend that"
         raise PlanError(
-            f"cannot write {path} ({error.strerror}): it takes {len(content) / 1e6:.1f} MB; make room and start again. "
-            "Finished plans are kept"
+            f"cannot write {path} ({error.strerror}){room} and start again. Finished plans are kept"
         ) from error

@@ -271,6 +271,24 @@ def test_a_plan_that_cannot_be_made_stops_no_other(workspace, built, monkeypatch
     assert "backbone 'missing' has no whole" in done.output
 
 
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_built(workspace, built, monkeypatch):
+    folder = workspace.folder.parent
+    pool = str(write_pool(folder, backbone_entry("a")))
+    workspace.plan("a").parent.write_text("no folder")
+    monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
+    monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
+    done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", pool, "--build", str(folder)])
+    assert done.exit_code == 1
+    assert "cannot write into" in done.output
+    assert built == []
+
+
+def test_what_is_not_for_lack_of_room_is_not_said_to_be(workspace, built):
+    workspace.plan("a").mkdir(parents=True)
+    with pytest.raises(PlanError, match=r"cannot write .*; mend that and start again"):
+        make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+
+
 def test_trtexecs_commands_say_what_they_will_not_find(workspace):
     folder = workspace.folder.parent
     pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("c")))
