@@ -6,11 +6,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from build_cascade.errors import ChoiceError
 from build_cascade.pipeline import OnProgress
 from build_cascade.report.content import CASCADE, ENSEMBLE
 from build_engines import throughput
+from build_engines.canvas import Canvas
 from build_engines.files import fingerprint, write_text_whole
 from build_engines.image_folder import open_image_folder
 from build_engines.milliseconds import as_costs
@@ -18,9 +22,13 @@ from build_engines.pool import Pool
 from build_engines.record import ExportRecord
 from build_engines.served import ServedModel, served_configs
 from build_engines.workspace import Workspace
-from cascade_spec import read_cascade
+from cascade_spec import Cascade, read_cascade
+from gating import replay
 
 MEASURED_IMAGES = 256
+CONFIDENCE_TOLERANCE = 0.01  # between one batch and another
+SAME_SHARE = 0.95  # of the images: near a threshold, rounding decides
+SERVE_CASCADE = "serve this cascade.json (make serve), or load the cascade again"
 
 
 class Speeds(BaseModel):
@@ -50,6 +58,30 @@ class Speeds(BaseModel):
         return speeds if speeds.made_of == _made_of(pool, workspace, cascade) else None
 
 
+def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
+    """Check that a server's cascade is this one: that it answers images as its stages' predictions are replayed.
+
+    Args:
+        cascade: What is to be served.
+        canvases: UINT8 [N, S, S, 3], the images.
+        url: host:port of Triton's gRPC service.
+
+    Raises:
+        ChoiceError: more than a few confidences differ, as where another cascade.json was loaded.
+        ServedError: the cascade or a stage is not served.
+    """
+    predictions = [_answers(url, s.model, canvases, "probabilities", s.max_batch_size) for s in cascade.stages]
+    thresholds = (np.inf,) * len(cascade.thresholds) if cascade.mode == "ensemble" else cascade.thresholds
+    expected = replay(cascade.rule, thresholds, predictions).stage_confidence
+    served = _answers(url, CASCADE, canvases, "stage_confidence", cascade.max_batch_size)
+    is_this = served.shape == expected.shape
+    if is_this:
+        same = np.isclose(served, expected, atol=CONFIDENCE_TOLERANCE, equal_nan=True).all(axis=1)
+        is_this = bool(same.mean() >= SAME_SHARE)
+    if not is_this:
+        raise ChoiceError(f"the server's cascade answers otherwise than {cascade.name!r} would; {SERVE_CASCADE}")
+
+
 def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cascade: Path, tell: OnProgress) -> bool:
     """Measure all that is served, on images of a labelled folder; keep images a second, and milliseconds as costs.
 
@@ -58,16 +90,18 @@ def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cas
 
     Raises:
         ServedError: something is not served, or not made of the last export.
+        ChoiceError: the served cascade is another one.
         BuildError: a backbone has no up-to-date ONNX file.
         ImageFolderError: the folder or an image cannot be used.
     """
     configs = served_configs(pool, workspace, url)
-    with ServedModel(url, CASCADE) as served:
+    with ServedModel(url, CASCADE, SERVE_CASCADE) as served:
         served_as = _served_as([*configs.values(), served.config])
     earlier = Speeds.read(pool, workspace, cascade)
     if earlier is not None and earlier.served_as == served_as and workspace.measured_costs.is_file():
         return False
     canvases = open_image_folder(folder, pool.labels).spread(MEASURED_IMAGES).canvases(pool.canvas)
+    check_served(read_cascade(cascade), canvases, url)
     ways, done = _ways(pool), count(1)
     total = len(ways) * throughput.ROUNDS
     rates = throughput.measure(url, ways, canvases, lambda: tell("measuring", next(done), total))
@@ -80,6 +114,13 @@ def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cas
 def _ways(pool: Pool) -> dict[str, list[str]]:
     names = [backbone.name for backbone in pool.backbones]
     return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
+
+
+def _answers(url: str, model: str, canvases: Canvas, output: str, batch: int) -> npt.NDArray[np.float32]:
+    with ServedModel(url, model, SERVE_CASCADE) as served:
+        return np.concatenate(
+            [served.infer(canvases[start : start + batch], output) for start in range(0, len(canvases), batch)]
+        )
 
 
 def _served_as(configs: list[Any]) -> str:

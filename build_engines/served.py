@@ -21,6 +21,7 @@ from build_engines.triton_repository import MADE_FROM, SHA256
 from build_engines.workspace import Workspace
 
 TIMEOUT_S = 120.0
+SERVE_BACKBONES = "is it served? (make serve, or serve-repository --backbones-only)"
 WEIGHTS = (".onnx", ".plan", ".pt2")
 
 
@@ -31,8 +32,9 @@ class ServedModel:
         ServedError: from every method, when the server is not there, or the model fails or is another one.
     """
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, advice: str = SERVE_BACKBONES) -> None:
         self.name = name
+        self._advice = advice
         self._url = url
         self._triton = InferenceServerClient(url)
 
@@ -81,10 +83,7 @@ class ServedModel:
         try:
             yield
         except InferenceServerException as error:
-            raise ServedError(
-                f"model {self.name!r} at {self._url}: {error.message()}; "
-                "is it served? (make serve, or serve-repository --backbones-only)"
-            ) from error
+            raise ServedError(f"model {self.name!r} at {self._url}: {error.message()}; {self._advice}") from error
 
 
 def served_configs(pool: Pool, workspace: Workspace, url: str) -> dict[str, Any]:

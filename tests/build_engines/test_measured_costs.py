@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -121,6 +122,28 @@ def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwi
     with EmbeddedServer(repository_copy) as other:
         assert "reused" not in run(build_cascade, *arguments, other.addresses.grpc)
         assert "reused" in run(build_cascade, *arguments, other.addresses.grpc)
+
+
+def test_another_cascade_than_the_served_one_is_not_measured(
+    server, tiny_pool, tiny_cascade, workspace, images, tmp_path
+):
+    shorter = dataclasses.replace(tiny_cascade.stages[1], threshold=None)
+    otherwise = {
+        "stages": (tiny_cascade.stages[0], shorter),
+        "confidence": "margin",
+        "mode": "ensemble",
+    }
+    for place, (field, value) in enumerate(otherwise.items()):
+        points = {} if field == "stages" else tiny_cascade.operating_points
+        other = dataclasses.replace(tiny_cascade, operating_points=points, **{field: value})
+        path = tmp_path / f"{place}.json"
+        path.write_text(other.to_json())
+        arguments = ["measure", tiny_pool.folder / "pool.yaml", "--build", workspace.folder.parent, "--test", images]
+        arguments += ["--cascade", path, "--url", server.addresses.grpc]
+        result = CliRunner().invoke(build_cascade, [str(argument) for argument in arguments])
+        assert result.exit_code == 1, field
+        assert "the server's cascade answers otherwise" in " ".join(result.output.split()), field
+        assert not workspace.throughput.exists()
 
 
 def test_without_a_batch_nothing_is_asked(tiny_pool, tmp_path):
