@@ -1,4 +1,4 @@
-"""The command `serve-repository`: serve a model repository on this machine until Ctrl-C."""
+"""The command `serve-repository`: serve a model repository here until Ctrl-C; SIGHUP loads the cascade again."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from embedded_server.server import LOOPBACK, START_TIMEOUT_S, EmbeddedServer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 console, stderr = Console(), Console(stderr=True)
+CASCADE = "cascade"
 HEALTH_PERIOD_S = 1.0
 
 
@@ -32,7 +33,7 @@ def serve(
         int, typer.Option(min=1, help="How long loading may take; the runtime torch compiles on a GPU.")
     ] = START_TIMEOUT_S,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM."""
+    """Serve until Ctrl-C or SIGTERM; at SIGHUP load the cascade again."""
     try:
         server = EmbeddedServer(
             repository,
@@ -45,9 +46,9 @@ def serve(
             start_timeout_s=start_timeout_s,
         )
         with server:
-            stop = _stop_signal()
+            stop, load_again = _event(signal.SIGINT, signal.SIGTERM), _event(signal.SIGHUP)
             _announce(server, log_file)
-            _wait(stop, server)
+            _wait(stop, load_again, server)
             console.print("stopping")
     except ServerError as error:
         stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
@@ -60,17 +61,28 @@ def _announce(server: EmbeddedServer, log_file: Path) -> None:
     console.print(f"  metrics  http://{addresses.metrics}/metrics\n  log      {log_file}")
 
 
-def _stop_signal() -> threading.Event:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    return stop
+def _event(*signals: signal.Signals) -> threading.Event:
+    event = threading.Event()
+    for number in signals:
+        signal.signal(number, lambda *_: event.set())
+    return event
 
 
-def _wait(stop: threading.Event, server: EmbeddedServer) -> None:
+def _wait(stop: threading.Event, load_again: threading.Event, server: EmbeddedServer) -> None:
     while not stop.wait(HEALTH_PERIOD_S):
+        if load_again.is_set():
+            load_again.clear()
+            _load_again(server)
         if not server.is_alive():
             raise ServerError("Triton ended by itself; its log says why")
+
+
+def _load_again(server: EmbeddedServer) -> None:
+    try:
+        server.load(CASCADE)
+        console.print("the cascade was loaded again")
+    except ServerError as error:
+        stderr.print(f"[bold red]the cascade is served as before:[/] {escape(str(error))}", highlight=False)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
 import json
+import signal
 import socket
 import subprocess
 import sys
 
 import numpy
 import pytest
+from serving import serve_as
+from tritonclient.grpc import InferenceServerClient
 
 from embedded_server import EmbeddedServer, ServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
@@ -133,6 +137,33 @@ def test_models_that_load_slowly_are_waited_for_as_long_as_one_says(repository_c
         pass
     with EmbeddedServer(repository_copy, models=["small"]) as server:
         assert server.is_alive()
+
+
+def test_serve_loads_the_cascade_again_at_a_signal(repository_copy, tiny_cascade, tmp_path):
+    options = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--log-file", str(tmp_path / "log")]
+    command = [sys.executable, "-m", "embedded_server.cli", "--repository", str(repository_copy), *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as serving:
+        try:
+            address = [serving.stdout.readline() for _ in range(5)][1].split()[-1]
+            assert stages_at(address) == 3
+            last = dataclasses.replace(tiny_cascade.stages[1], threshold=None)
+            shorter = dataclasses.replace(tiny_cascade, stages=(tiny_cascade.stages[0], last), operating_points={})
+            serve_as(repository_copy, shorter)
+            serving.send_signal(signal.SIGHUP)
+            assert "loaded again" in serving.stdout.readline()
+            assert stages_at(address) == 2
+            (repository_copy / "cascade" / "cascade.json").write_text("no cascade")
+            serving.send_signal(signal.SIGHUP)
+            assert "the cascade is served as before" in serving.stderr.readline()
+            assert stages_at(address) == 2
+        finally:
+            serving.terminate()
+
+
+def stages_at(address):
+    with InferenceServerClient(address) as client:
+        outputs = client.get_model_metadata("cascade").outputs
+    return next(output.shape[1] for output in outputs if output.name == "stage_confidence")
 
 
 def test_serve_announces_its_addresses_and_stops_cleanly_on_ctrl_c(tiny_repository, tmp_path):
