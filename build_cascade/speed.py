@@ -130,4 +130,5 @@ def _served_as(configs: list[Any]) -> str:
 def _made_of(pool: Pool, workspace: Workspace, cascade: Path) -> str:
     chosen = read_cascade(cascade)
     graphs = [ExportRecord.required(pool, backbone, workspace).onnx_sha256 for backbone in pool.backbones]
-    return fingerprint(repr(chosen.stages), *graphs)
+    rule = (chosen.stages, chosen.confidence, chosen.combine, chosen.mode, chosen.serving)
+    return fingerprint(repr(rule), *graphs)
