@@ -10,10 +10,11 @@ import typer
 from rich.console import Console
 
 from build_engines.checkup import check_up
-from build_engines.console import friendly_errors, progress_bar
+from build_engines.console import friendly_errors, progress_bar, say_notes
 from build_engines.costs import Costs
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
+from build_engines.image_folder import order_note
 from build_engines.milliseconds import measure_costs
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
@@ -95,6 +96,7 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
         from build_engines.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
         from build_engines.samples import check_images  # noqa: PLC0415
 
+        say_notes(console, _order_notes([loaded], images))
         check_pool(loaded)
         canvases = check_images(loaded, images)
         with progress_bar(console) as progress:
@@ -128,8 +130,7 @@ def repository(
         remove_encoded(output)
     for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items() if encoded else ():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
-    for sentence in kept_of_others(output, loaded):
-        console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    say_notes(console, kept_of_others(output, loaded))
 
 
 @app.command()
@@ -144,6 +145,7 @@ def check(
     """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
     chosen = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
     work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
+    say_notes(console, _order_notes(chosen, images))
     with progress_bar(console) as progress:
         checkups = [
             check_up(pool, backbone, Workspace.of(pool, build), images)
@@ -200,6 +202,7 @@ def plan(
         if absent := [backbone.name for backbone in loaded.backbones if not workspace.onnx(backbone.name).is_file()]:
             typer.echo(f"note: not exported yet: {', '.join(absent)}; run build-engines export first", err=True)
         return
+    say_notes(console, _order_notes([loaded], images))
     make_plans(loaded, workspace, work, images, console)
 
 
@@ -228,6 +231,10 @@ def doctor(
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
+
+
+def _order_notes(pools: Sequence[Pool], images: Path | None) -> list[str]:
+    return sorted({order_note(images, pool.labels) for pool in pools}) if images else []
 
 
 def _measure(pool: Pool, workspace: Workspace, url: str, loads: Sequence[Load]) -> dict[int, Costs]:

@@ -200,7 +200,7 @@ def load_pool(path: Path) -> Pool:
         if reserved in content:
             raise PoolError(f"{path}: {reserved} is no field of a pool file; take it out")
     if "labels" in content:
-        content["labels"] = resolve_labels(content["labels"], path.parent)
+        content["labels"] = resolve_labels(content["labels"], path)
     try:
         return Pool(**content, folder=path.parent, sha256=hashlib.sha256(text.encode()).hexdigest())
     except (ValidationError, TypeError) as error:
