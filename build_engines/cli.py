@@ -118,7 +118,10 @@ def repository(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
-    from build_engines.kept import kept_of_others  # noqa: PLC0415 (cascade.json is not read where plans are built)
+    from build_engines.kept import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
+        canvas_of_encoded,
+        kept_of_others,
+    )
 
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
@@ -128,7 +131,8 @@ def repository(
     put_cascade(output)
     if not encoded:
         remove_encoded(output)
-    for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items() if encoded else ():
+    canvas = canvas_of_encoded(output, loaded)
+    for name, wrote in write_encoded(canvas, output, max_pixels).items() if encoded else ():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
     say_notes(console, kept_of_others(output, loaded))
 
