@@ -20,11 +20,11 @@ from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
 from build_engines.pool import Pool, Precision, load_pool
 from build_engines.record import ExportRecord
-from build_engines.runtimes import RUNTIMES
+from build_engines.runtimes import RUNTIMES, check_takes
 from build_engines.runtimes.torch import PRECISIONS
 from build_engines.tables import checkup_table, export_table, profile_table
 from build_engines.throughput import ROUNDS, Load
-from build_engines.triton_repository import put_cascade, remove_encoded, write_backbone, write_encoded
+from build_engines.triton_repository import backbone_entry, put_cascade, remove_encoded, write_encoded, write_files
 from build_engines.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -125,9 +125,11 @@ def repository(
 
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    for backbone in loaded.backbones:
-        wrote = write_backbone(loaded, backbone, workspace, output, runtime, precision)
-        console.print(f"{output / backbone.name}: {'written' if wrote else 'reused'}")
+    check_takes(loaded, runtime)
+    entries = [backbone_entry(loaded, backbone, workspace, runtime, precision) for backbone in loaded.backbones]
+    for config, files in entries:  # of all or none: half a repository of one runtime serves nobody
+        wrote = write_files(output, config, files)
+        console.print(f"{output / config.name}: {'written' if wrote else 'reused'}")
     put_cascade(output)
     if not encoded:
         remove_encoded(output)
