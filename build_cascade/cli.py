@@ -21,10 +21,10 @@ from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_c
 from build_cascade.settings import keep_settings
 from build_cascade.speed import Speeds, measure_speeds
 from build_cascade.topk import read_npy_pairs, read_npz_folder
-from build_engines.console import friendly_errors, progress_bar
+from build_engines.console import friendly_errors, progress_bar, say_notes
 from build_engines.errors import BuildError
 from build_engines.files import write_text_whole
-from build_engines.image_folder import open_image_folder
+from build_engines.image_folder import open_image_folder, order_note
 from build_engines.pool import Pool, load_pool
 from build_engines.served import served_configs
 from build_engines.workspace import Workspace
@@ -93,6 +93,7 @@ def predict(
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     configs = served_configs(loaded, workspace, url)
+    say_notes(console, [order_note(folder, loaded.labels) for folder in (calibration, test)])
     for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
         images = open_image_folder(folder, loaded.labels)
         missing = pipeline.uncollected(loaded, workspace, split, images, configs)
@@ -204,6 +205,7 @@ def measure(
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
     file = _cascade_file(cascade, workspace)
+    say_notes(console, [order_note(test, loaded.labels)])
     with progress_bar(console) as progress:
         new = measure_speeds(loaded, workspace, test, url, file, _Bars(progress).tell)
     if not new:
@@ -249,12 +251,12 @@ class _Bars:
 
 def _read_bench(pool: Pool, workspace: Workspace, costs: Path | None) -> Bench:
     bench = pipeline.read_bench(pool, workspace, costs)
-    for measured, answered in sorted(bench.unlike_runtimes()):
-        console.print(
-            f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be "
-            "one of them; run build-cascade predict and build-engines profile --batch N against it",
-            style="yellow",
-        )
+    notes = [
+        f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be one of "
+        "them; run build-cascade predict and build-engines profile --batch N against it"
+        for measured, answered in sorted(bench.unlike_runtimes())
+    ]
+    say_notes(console, notes)
     return bench
 
 

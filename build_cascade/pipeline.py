@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -13,7 +14,7 @@ import yaml
 from pydantic import TypeAdapter
 
 from build_cascade.choice import Bench, Goal, choose
-from build_cascade.errors import ChoiceError
+from build_cascade.errors import ChoiceError, PredictionError
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
 from build_cascade.note import check_notes
@@ -24,7 +25,7 @@ from build_cascade.topk import SparsePredictions, read_set, write_set
 from build_engines.costs import Costs
 from build_engines.files import write_text_whole
 from build_engines.image_folder import ImageFolder
-from build_engines.pool import PRETRAINED, Pool
+from build_engines.pool import PLAIN_NAME, PRETRAINED, Pool
 from build_engines.record import ExportRecord
 from build_engines.served import ServedModel
 from build_engines.workspace import Workspace
@@ -160,7 +161,11 @@ def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: P
     """Write imported predictions and a pool file for them; return the pool file.
 
     The pool file says nothing of canvas and input sizes that was not known: it serves the search and the report.
+
+    Raises:
+        PredictionError: the name is no plain one, or that of a pool whose build lies there.
     """
+    _check_name(name, build)
     folder, classes = build / name, predictions.probabilities.classes
     labels = "\n".join(str(class_id) for class_id in range(classes))
     entry = {"weights": PRETRAINED, "input_size": UNKNOWN_SIZE, "classes": classes}
@@ -170,3 +175,13 @@ def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: P
     write_set(folder / "imported", predictions, costs)
     write_text_whole(folder / "pool.yaml", yaml.safe_dump(content, sort_keys=False))
     return folder / "pool.yaml"
+
+
+def _check_name(name: str, build: Path) -> None:
+    if not re.fullmatch(PLAIN_NAME, name):
+        raise PredictionError(f"--name {name!r} is no plain name: use letters, digits, '_', '.' and '-', no '/'")
+    if Workspace(build / name).holds_build:
+        raise PredictionError(
+            f"{build / name} holds what was built of a pool of this name, which imported predictions would hide; "
+            "choose another --name"
+        )

@@ -10,20 +10,21 @@ import typer
 from rich.console import Console
 
 from build_engines.checkup import check_up
-from build_engines.console import friendly_errors, progress_bar
+from build_engines.console import friendly_errors, progress_bar, say_notes
 from build_engines.costs import Costs
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
+from build_engines.image_folder import order_note
 from build_engines.milliseconds import measure_costs
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
 from build_engines.pool import Pool, Precision, load_pool
 from build_engines.record import ExportRecord
-from build_engines.runtimes import RUNTIMES
+from build_engines.runtimes import RUNTIMES, check_takes
 from build_engines.runtimes.torch import PRECISIONS
 from build_engines.tables import checkup_table, export_table, profile_table
 from build_engines.throughput import ROUNDS, Load
-from build_engines.triton_repository import put_cascade, remove_encoded, write_backbone, write_encoded
+from build_engines.triton_repository import backbone_entry, put_cascade, remove_encoded, write_encoded, write_files
 from build_engines.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -95,6 +96,7 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
         from build_engines.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
         from build_engines.samples import check_images  # noqa: PLC0415
 
+        say_notes(console, _order_notes([loaded], images))
         check_pool(loaded)
         canvases = check_images(loaded, images)
         with progress_bar(console) as progress:
@@ -116,20 +118,25 @@ def repository(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
-    from build_engines.kept import kept_of_others  # noqa: PLC0415 (cascade.json is not read where plans are built)
+    from build_engines.kept import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
+        canvas_of_encoded,
+        kept_of_others,
+    )
 
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    for backbone in loaded.backbones:
-        wrote = write_backbone(loaded, backbone, workspace, output, runtime, precision)
-        console.print(f"{output / backbone.name}: {'written' if wrote else 'reused'}")
+    check_takes(loaded, runtime)
+    entries = [backbone_entry(loaded, backbone, workspace, runtime, precision) for backbone in loaded.backbones]
+    for config, files in entries:  # of all or none: half a repository of one runtime serves nobody
+        wrote = write_files(output, config, files)
+        console.print(f"{output / config.name}: {'written' if wrote else 'reused'}")
     put_cascade(output)
     if not encoded:
         remove_encoded(output)
-    for name, wrote in write_encoded(loaded.canvas, output, max_pixels).items() if encoded else ():
+    canvas = canvas_of_encoded(output, loaded)
+    for name, wrote in write_encoded(canvas, output, max_pixels).items() if encoded else ():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
-    for sentence in kept_of_others(output, loaded):
-        console.print(sentence, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    say_notes(console, kept_of_others(output, loaded))
 
 
 @app.command()
@@ -144,6 +151,7 @@ def check(
     """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
     chosen = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
     work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
+    say_notes(console, _order_notes(chosen, images))
     with progress_bar(console) as progress:
         checkups = [
             check_up(pool, backbone, Workspace.of(pool, build), images)
@@ -200,6 +208,7 @@ def plan(
         if absent := [backbone.name for backbone in loaded.backbones if not workspace.onnx(backbone.name).is_file()]:
             typer.echo(f"note: not exported yet: {', '.join(absent)}; run build-engines export first", err=True)
         return
+    say_notes(console, _order_notes([loaded], images))
     make_plans(loaded, workspace, work, images, console)
 
 
@@ -228,6 +237,10 @@ def doctor(
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
+
+
+def _order_notes(pools: Sequence[Pool], images: Path | None) -> list[str]:
+    return sorted({order_note(images, pool.labels) for pool in pools}) if images else []
 
 
 def _measure(pool: Pool, workspace: Workspace, url: str, loads: Sequence[Load]) -> dict[int, Costs]:

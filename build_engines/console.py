@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import ParamSpec, TypeVar
 
 import typer
@@ -20,6 +20,12 @@ def progress_bar(console: Console) -> Progress:
     """Return a progress bar that says what is done, of how much, and how long the rest takes."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
+
+
+def say_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print what the user ought to look at, a yellow line each; empty ones are none."""
+    for note in filter(None, notes):
+        console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 
 def friendly_errors(

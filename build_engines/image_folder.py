@@ -13,6 +13,7 @@ from build_engines.canvas import Canvas, UnusableImage, to_canvas
 from build_engines.errors import BuildError
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+SHOWN = 5
 
 
 class ImageFolderError(BuildError):
@@ -62,27 +63,74 @@ class ImageFolder:
 def open_image_folder(root: Path, labels: Sequence[str]) -> ImageFolder:
     """List the images of a folder that holds one folder a class.
 
-    Class folders named like the labels are matched by name; where none is, sorted by name, they take the labels' order
-    (as in ImageNet's folders, which are named by synset).
+    Class folders named like the labels, but for case, are matched by name; where none is, sorted by name, they take the
+    labels' order (as in ImageNet's folders, which are named by synset): `order_note` says so.
 
     Raises:
         ImageFolderError: no such folder, another number of classes than labels, a folder that is no label although
             others are, or a class without images.
     """
+    files = [_images(root / name) for name in _class_folders(root, labels)]
+    paths = tuple(path for group in files for path in group)
+    return ImageFolder(root, paths, np.repeat(np.arange(len(files)), [len(group) for group in files]))
+
+
+def order_note(root: Path, labels: Sequence[str]) -> str:
+    """Say that class folders are taken for the labels by their order alone; nothing if they are matched by name.
+
+    Raises:
+        ImageFolderError: as `open_image_folder` does.
+    """
+    names = _class_folders(root, labels)
+    if _are_alike(names, labels):
+        return ""
+    return (
+        f"{root}: no class folder is named like a label, so in sorted order they are taken for the labels in theirs: "
+        f"{names[0]} is {labels[0]}, …, {names[-1]} is {labels[-1]}; if that is wrong, name them like the labels"
+    )
+
+
+def _class_folders(root: Path, labels: Sequence[str]) -> list[str]:
+    """Return the name of each label's folder."""
     if not root.is_dir():
         raise ImageFolderError(f"{root} is no folder; give one that holds one folder of images a class")
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
     if len(names) != len(labels):
         raise ImageFolderError(f"{root} holds {len(names)} class folders but the pool has {len(labels)} labels")
-    odd = sorted(set(names) - set(labels))
-    if odd and len(odd) < len(names):
+    if not _are_alike(names, labels):
+        return names
+    found = _by_name(names, labels)
+    if odd := sorted(set(names) - set(found.values())):
+        left = [label for label in labels if label not in found]
         raise ImageFolderError(
-            f"{root}: class folder {odd[0]!r} is none of the pool's labels although others are; rename it"
+            f"{root}: class folders are named like labels of the pool, but for {_few(odd)} no label can be told; the "
+            f"labels left are {_few(left)}: rename the folders"
         )
-    ordered = list(labels) if set(names) == set(labels) else names
-    files = [_images(root / name) for name in ordered]
-    paths = tuple(path for group in files for path in group)
-    return ImageFolder(root, paths, np.repeat(np.arange(len(files)), [len(group) for group in files]))
+    return [found[label] for label in labels]
+
+
+def _are_alike(names: Sequence[str], labels: Sequence[str]) -> bool:
+    return not {name.casefold() for name in names}.isdisjoint(label.casefold() for label in labels)
+
+
+def _by_name(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
+    """Return the folder of each label that has one: of its name, or the only one left that differs in case alone."""
+    found = {name: name for name in set(names) & set(labels)}
+    folders, wanted = (_by_folded([one for one in some if one not in found]) for some in (names, labels))
+    alone = [key for key in wanted if len(wanted[key]) == len(folders.get(key, ())) == 1]
+    return found | {wanted[key][0]: folders[key][0] for key in alone}
+
+
+def _by_folded(names: Sequence[str]) -> dict[str, list[str]]:
+    grouped: dict[str, list[str]] = {}
+    for name in names:
+        grouped.setdefault(name.casefold(), []).append(name)
+    return grouped
+
+
+def _few(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
 
 
 def _images(folder: Path) -> list[Path]:

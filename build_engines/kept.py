@@ -6,12 +6,18 @@ from pathlib import Path
 
 from build_engines.pool import SERVED_NAMES, Pool
 from build_engines.triton_repository import CASCADE
-from cascade_spec import SpecError, read_cascade
+from cascade_spec import Cascade, SpecError, read_cascade
 
 
 def kept_of_others(repository: Path, pool: Pool) -> list[str]:
     """Name the backbones' entries and the cascade that are not of this pool, a sentence each."""
     return [*_entries(repository, pool), *_cascade(repository / CASCADE / "cascade.json", pool)]
+
+
+def canvas_of_encoded(repository: Path, pool: Pool) -> int:
+    """Return the canvas that encoded images are to be put on: that of the cascade which is served, kept or to come."""
+    cascade = _read(repository / CASCADE / "cascade.json")
+    return cascade.canvas if cascade else pool.canvas
 
 
 def _entries(repository: Path, pool: Pool) -> list[str]:
@@ -25,10 +31,14 @@ def _entries(repository: Path, pool: Pool) -> list[str]:
 
 
 def _cascade(path: Path, pool: Pool) -> list[str]:
-    try:
-        cascade = read_cascade(path)
-    except SpecError:  # none, or doctor says what is wrong with it
+    if (cascade := _read(path)) is None:
         return []
+    if cascade.canvas != pool.canvas:
+        return [
+            f"{path} is kept: it is of {cascade.name}, of another pool, for its canvas is {cascade.canvas} and "
+            f"this pool's {pool.canvas}; encoded images are still put on {cascade.canvas}. To serve this pool, choose "
+            "anew with build-cascade search, or remove that file; then run build-engines repository again"
+        ]
     stages = [stage.model for stage in cascade.stages]
     if _names(pool).issuperset(stages):
         return []
@@ -36,6 +46,13 @@ def _cascade(path: Path, pool: Pool) -> list[str]:
         f"{path} is kept: it is of {cascade.name}, with the stages {', '.join(stages)}, not all of this pool; choose "
         "anew with build-cascade search"
     ]
+
+
+def _read(path: Path) -> Cascade | None:
+    try:
+        return read_cascade(path)
+    except SpecError:  # none, or doctor says what is wrong with it
+        return None
 
 
 def _names(pool: Pool) -> set[str]:

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from build_engines.errors import PoolError
 from build_engines.files import read_text
 
 IMAGENET_1K = "imagenet-1k"
 
 
-def resolve_labels(given: object, folder: Path) -> object:
+def resolve_labels(given: object, file: Path) -> object:
     """Return the labels that a pool file gives or names.
 
     Args:
-        given: A list (numbers become text), the name of a file in `folder`, or `imagenet-1k`.
-        folder: That of the pool file.
+        given: A list (numbers become text), the name of a file beside the pool file, or `imagenet-1k`.
+        file: The pool file.
 
     Raises:
-        PoolError: the file cannot be read.
+        PoolError: the file cannot be read, or a label is one of YAML's words for true and false.
     """
     if given == IMAGENET_1K:
         return imagenet_1k()
     if isinstance(given, str):
-        return read_text(folder / given).splitlines()
+        return read_text(file.parent / given).splitlines()
     if isinstance(given, list):
-        return [str(label) if isinstance(label, int) else label for label in given]
+        return [_text_of(label, file) for label in given]
     return given
+
+
+def _text_of(label: object, file: Path) -> object:
+    if isinstance(label, bool):
+        raise PoolError(
+            f"{file}: a label is {label}, as YAML reads yes, no, on, off, true and false; put such labels in quotes"
+        )
+    return str(label) if isinstance(label, int) else label
 
 
 def imagenet_1k() -> list[str]:

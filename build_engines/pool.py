@@ -18,6 +18,7 @@ from build_engines.labels import resolve_labels
 PRETRAINED = "pretrained"
 RANDOM = "random"
 TIMM, ONNX = "a timm backbone", "an ONNX backbone"
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of a folder or an entry, nowhere else than where it is put
 SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
 
 Precision = Literal["fp32", "fp16"]
@@ -36,7 +37,7 @@ class Backbone(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=PLAIN_NAME)]
     input_size: Annotated[int, Field(ge=8, le=2048)]
     classes: Annotated[int, Field(ge=1)]
     mean: Channels | None = None
@@ -130,7 +131,7 @@ class Pool(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    name: Annotated[str, Field(pattern=PLAIN_NAME)]
     canvas: Annotated[int, Field(ge=8, le=2048)]
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
     backbones: Annotated[tuple[AnyBackbone, ...], Field(min_length=1)]
@@ -200,7 +201,7 @@ def load_pool(path: Path) -> Pool:
         if reserved in content:
             raise PoolError(f"{path}: {reserved} is no field of a pool file; take it out")
     if "labels" in content:
-        content["labels"] = resolve_labels(content["labels"], path.parent)
+        content["labels"] = resolve_labels(content["labels"], path)
     try:
         return Pool(**content, folder=path.parent, sha256=hashlib.sha256(text.encode()).hexdigest())
     except (ValidationError, TypeError) as error:

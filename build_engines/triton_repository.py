@@ -14,7 +14,7 @@ from build_engines.errors import BuildError
 from build_engines.files import clear_leftovers, sha256, write_folder_whole
 from build_engines.pool import Backbone, Pool
 from build_engines.record import ExportRecord
-from build_engines.runtimes import RUNTIMES, Runtime
+from build_engines.runtimes import Runtime, find_runtime
 from build_engines.runtimes.torch import PRECISION, PRECISIONS
 from build_engines.workspace import Workspace
 
@@ -25,6 +25,31 @@ MADE_FROM = "onnx_sha256"
 SHA256 = "_sha256"  # after the name of a file of the version folder
 
 
+def backbone_entry(
+    pool: Pool, backbone: Backbone, workspace: Workspace, runtime: str, precision: str | None = None
+) -> tuple[ModelConfig, dict[str, Path]]:
+    """Return the entry of one backbone as `write_files` takes it: its configuration, and its files.
+
+    Args:
+        pool: The pool.
+        backbone: One of its backbones, exported before.
+        workspace: Where its ONNX file lies.
+        runtime: A key of `RUNTIMES`.
+        precision: Other than the runtime's own, where the served file leaves it open: one of `PRECISIONS`.
+
+    Raises:
+        BuildError: unknown runtime or precision, or what is served of the backbone is missing or out of date.
+    """
+    serving = find_runtime(runtime)
+    record = ExportRecord.required(pool, backbone, workspace)
+    files = serving.files(pool, backbone, workspace)
+    config = backbone_config(pool, backbone, serving)
+    if precision is not None:
+        _set_precision(config, runtime, precision)
+    config.parameters[MADE_FROM].string_value = record.onnx_sha256
+    return config, files
+
+
 def write_backbone(
     pool: Pool,
     backbone: Backbone,
@@ -33,31 +58,15 @@ def write_backbone(
     runtime: str,
     precision: str | None = None,
 ) -> bool:
-    """Write the entry of one backbone, whole or not at all.
-
-    Args:
-        pool: The pool.
-        backbone: One of its backbones, exported before.
-        workspace: Where its ONNX file lies.
-        repository: The model repository.
-        runtime: A key of `RUNTIMES`.
-        precision: Other than the runtime's own, where the served file leaves it open: one of `PRECISIONS`.
+    """Write the `backbone_entry` of one backbone into a repository, whole or not at all.
 
     Returns:
         Whether anything was written; an entry made of the same ONNX file and configuration is left alone.
 
     Raises:
-        BuildError: unknown runtime or precision, or what is served of the backbone is missing or out of date.
+        BuildError: as `backbone_entry` does.
     """
-    if runtime not in RUNTIMES:
-        raise BuildError(f"unknown runtime {runtime!r}; known are {', '.join(RUNTIMES)}")
-    record = ExportRecord.required(pool, backbone, workspace)
-    files = RUNTIMES[runtime].files(pool, backbone, workspace)
-    config = backbone_config(pool, backbone, RUNTIMES[runtime])
-    if precision is not None:
-        _set_precision(config, runtime, precision)
-    config.parameters[MADE_FROM].string_value = record.onnx_sha256
-    return write_files(repository, config, files)
+    return write_files(repository, *backbone_entry(pool, backbone, workspace, runtime, precision))
 
 
 def write_files(repository: Path, config: ModelConfig, files: Mapping[str, Path]) -> bool:

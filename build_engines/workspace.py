@@ -57,6 +57,11 @@ class Workspace:
         return self.folder / "imported"
 
     @property
+    def holds_build(self) -> bool:
+        """Tell whether backbones were exported here, or predictions collected."""
+        return any((self.folder / part).exists() for part in ("onnx", "predictions"))
+
+    @property
     def frontier(self) -> Path:
         """Name what the search found."""
         return self.folder / "frontier.json"

@@ -18,8 +18,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
 MINIMUM_GLIBC = (2, 35)
-CASCADE = "cascade"
-ABOVE_BACKBONES = frozenset({CASCADE, "decode", "cascade_encoded"})
+CASCADE, DECODE = "cascade", "decode"
+ABOVE_BACKBONES = frozenset({CASCADE, DECODE, "cascade_encoded"})
+UNREADABLE = (OSError, UnicodeDecodeError, text_format.ParseError)
 
 
 class ServerError(Exception):
@@ -113,6 +114,27 @@ def check_cascade(repository: Path) -> Cascade:
     return cascade
 
 
+def check_decode(repository: Path, cascade: Cascade) -> None:
+    """Check that encoded images, where they are taken, are put on the cascade's canvas.
+
+    Raises:
+        ServerError: they are not, or nobody can tell.
+    """
+    if not (repository / DECODE).is_dir():
+        return
+    try:
+        given = [list(tensor.dims) for tensor in _config(repository, DECODE).output]
+    except UNREADABLE as error:
+        raise ServerError(
+            f"{repository / DECODE} has no readable config.pbtxt ({error}); run build-engines repository again"
+        ) from error
+    if given != [[cascade.canvas, cascade.canvas, 3]]:
+        raise ServerError(
+            f"{DECODE!r} puts encoded images on the canvas {given}, but cascade.json has a canvas of {cascade.canvas}; "
+            "run build-engines repository again"
+        )
+
+
 def backbones(repository: Path) -> list[str]:
     """List the repository's entries other than the cascade and what stands around it.
 
@@ -128,8 +150,8 @@ def backbones(repository: Path) -> list[str]:
 
 def _check_stage(repository: Path, cascade: Cascade, stage: Stage) -> None:
     try:
-        config = text_format.Parse((repository / stage.model / "config.pbtxt").read_text(), ModelConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        config = _config(repository, stage.model)
+    except UNREADABLE as error:
         raise ServerError(
             f"cascade.json names the stage {stage.model!r}, which has no readable entry in {repository} ({error}); "
             "write it with build-engines repository, or choose a cascade of what is there"
@@ -145,6 +167,10 @@ def _check_stage(repository: Path, cascade: Cascade, stage: Stage) -> None:
             f"stage {stage.model!r} takes batches of {config.max_batch_size}, cascade.json says "
             f"{stage.max_batch_size}; lower max_batch_size there"
         )
+
+
+def _config(repository: Path, model: str) -> ModelConfig:
+    return text_format.Parse((repository / model / "config.pbtxt").read_text(), ModelConfig())
 
 
 def _check_python(version: str) -> None:

@@ -24,9 +24,11 @@ from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from embedded_server.preflight import (
     CASCADE,
+    DECODE,
     ServerError,
     address_of,
     check_cascade,
+    check_decode,
     check_machine,
     check_ports,
     library_folder,
@@ -97,8 +99,10 @@ class EmbeddedServer:
 
     def __enter__(self) -> Self:
         check_machine()
-        if self._models is None or CASCADE in self._models:
-            check_cascade(self._repository)
+        if self._is_served(CASCADE):
+            cascade = check_cascade(self._repository)
+            if self._is_served(DECODE):
+                check_decode(self._repository, cascade)
         self._host = address_of(self._host)
         check_ports(self._host, self._ports)
         try:
@@ -138,6 +142,9 @@ class EmbeddedServer:
         """Stop serving a model, once it has answered what it has."""
         with contextlib.closing(InferenceServerClient(self.addresses.grpc)) as client:
             client.unload_model(model, headers=self._token())
+
+    def _is_served(self, model: str) -> bool:
+        return self._models is None or model in self._models
 
     def _token(self) -> dict[str, str]:
         token = self._triton.get_access_token() if self._triton else None
@@ -186,8 +193,16 @@ class EmbeddedServer:
 
     def _last_words(self) -> str:
         """Return the end of the log: where nobody named a file for it, it will be gone."""
-        lines = self._log().read_text(errors="replace").splitlines() if self._log().is_file() else []
-        return f"its log ends with\n{chr(10).join(lines[-LAST_LINES:])}"
+        return f"its log ends with\n{chr(10).join(self._log_lines()[-LAST_LINES:])}"
+
+    def _log_lines(self) -> list[str]:
+        return self._log().read_text(errors="replace").splitlines() if self._log().is_file() else []
+
+    def _logged_reason(self, model: str) -> str:
+        """Return the last error in the log that names a model: Triton's index has no reason for an ensemble."""
+        named = [line for line in self._log_lines() if line.startswith("E") and model in line]
+        found = named[-1] if named else f"no reason given; {self._last_words()}"
+        return f"{found}; build-engines doctor may say what to do"
 
     def _view(self, models: Sequence[str]) -> Path:
         """Return a repository of links to some entries: Triton loads whatever lies in its repository."""
@@ -207,7 +222,11 @@ class EmbeddedServer:
         client = InferenceServerClient(self.addresses.grpc)
         with contextlib.closing(client):
             index = client.get_model_repository_index(self._token()).models
-            failed = [f"{model.name}: {model.reason or model.state}" for model in index if model.state != "READY"]
+            failed = [
+                f"{model.name}: {model.reason or self._logged_reason(model.name)}"
+                for model in index
+                if model.state != "READY"
+            ]
             if failed or not index:
                 raise ServerError(f"Triton could not load {'; '.join(failed) or 'any model'}")
             for model in index:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.doctor.entries import Place
 from build_engines.doctor.finding import Finding
+from build_engines.encoded import DECODE, ENCODED
 from build_engines.served import is_of_runtime
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
@@ -16,6 +18,8 @@ NO_ONNX_RUNTIME = "the Python in NVIDIA's container has no ONNX Runtime"
 LATEST = -1
 COPIES = 2  # of an image in shared memory at once: the caller's and a stage's
 REPOSITORY_ADVICE = "run build-engines repository on the pool that the cascade was chosen from"
+
+DECODE_ADVICE = "run build-engines repository again: it puts encoded images on the canvas of cascade.json"
 
 
 def look_at_cascade(
@@ -39,7 +43,11 @@ def look_at_cascade(
     if not (repository / "cascade" / "1" / "model.py").is_file():
         return [Finding("cascade", "has a cascade.json but no 1/model.py", REPOSITORY_ADVICE)]
     stages = [_look_at_stage(repository, cascade, stage, entries.get(stage.model), place) for stage in cascade.stages]
-    return [*stages, _look_at_shared_memory(cascade, shared_memory_bytes)]
+    return [
+        *stages,
+        *_look_at_decode(repository / DECODE, cascade),
+        _look_at_shared_memory(cascade, shared_memory_bytes),
+    ]
 
 
 def _look_at_stage(
@@ -78,6 +86,20 @@ def _other_runtime(cascade: Cascade, stage: Stage, entry: ModelConfig) -> str:
     if not isinstance(runtime, str) or is_of_runtime(entry, runtime):
         return ""
     return f"; thresholds were chosen on {runtime}"
+
+
+def _look_at_decode(folder: Path, cascade: Cascade) -> list[Finding]:
+    if not folder.is_dir():
+        return []
+    try:
+        config = text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        return [Finding(f"entry {DECODE}", f"its config.pbtxt cannot be read: {error}", DECODE_ADVICE)]
+    given = [list(tensor.dims) for tensor in config.output]
+    if given == [[cascade.canvas, cascade.canvas, 3]]:
+        return [Finding(f"entry {DECODE}", "fits the cascade's canvas")]
+    found = f"gives {_shapes(given)}, the cascade's canvas is {cascade.canvas}: Triton cannot load {ENCODED}"
+    return [Finding(f"entry {DECODE}", found, DECODE_ADVICE)]
 
 
 def _shapes(shapes: list[list[int]]) -> str:

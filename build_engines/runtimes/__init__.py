@@ -7,6 +7,7 @@ from typing import Protocol
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from build_engines.errors import BuildError
 from build_engines.pool import Backbone, Pool
 from build_engines.runtimes.embedded import Embedded
 from build_engines.runtimes.onnxruntime import OnnxRuntime
@@ -20,6 +21,9 @@ class Runtime(Protocol):
 
     def configure(self, config: ModelConfig) -> None:
         """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
+
+    def takes(self, backbone: Backbone) -> bool:
+        """Tell whether the runtime can serve a backbone, given as it is in the pool file."""
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the files of a version folder, and which file each is a copy of; what takes no step of its own is made.
@@ -35,3 +39,29 @@ RUNTIMES: dict[str, Runtime] = {
     "tensorrt": TensorRT(),
     "torch": Torch(),
 }
+
+
+def find_runtime(name: str) -> Runtime:
+    """Return a runtime by its name.
+
+    Raises:
+        BuildError: there is none.
+    """
+    if name not in RUNTIMES:
+        raise BuildError(f"unknown runtime {name!r}; known are {', '.join(RUNTIMES)}")
+    return RUNTIMES[name]
+
+
+def check_takes(pool: Pool, runtime: str) -> None:
+    """Check that a runtime can serve every backbone of a pool.
+
+    Raises:
+        BuildError: it cannot, or there is none of this name.
+    """
+    wanted = find_runtime(runtime)
+    if others := [backbone.name for backbone in pool.backbones if not wanted.takes(backbone)]:
+        able = [name for name, known in RUNTIMES.items() if all(map(known.takes, pool.backbones))]
+        raise BuildError(
+            f"the runtime {runtime!r} cannot serve {', '.join(others)}, given as ONNX files in the pool file; use "
+            f"--runtime {' or '.join(able)}"
+        )

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from google.protobuf import text_format
 from helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 from PIL import Image
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
+from typer.testing import CliRunner
 
+from build_cascade.cli import app
 from build_cascade.errors import PredictionError
 from build_cascade.note import Note, check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_engines.errors import ServedError
-from build_engines.image_folder import open_image_folder
+from build_engines.image_folder import open_image_folder, order_note
 from build_engines.served import ServedModel, is_of_runtime, runtime_of, served_configs
 from build_engines.triton_repository import MADE_FROM
 
@@ -65,6 +69,19 @@ def test_collected_predictions_are_the_served_ones(collection, small, tiny_works
     expected = onnx_probabilities(tiny_workspace.onnx("small"), images.canvases(CANVAS))
     np.testing.assert_allclose(read.probabilities["small"], expected, atol=1e-3)
     np.testing.assert_array_equal(read.class_ids, images.class_ids)
+
+
+def test_folders_that_are_taken_for_labels_by_their_order_are_told(server, tiny_pool, tiny_workspace, images, tmp_path):
+    build, synsets = tmp_path / "build", tmp_path / "synsets"
+    shutil.copytree(tiny_workspace.folder, build / "tiny")
+    synsets.mkdir()
+    for place, label in enumerate(LABELS):
+        shutil.copytree(images.root / label, synsets / f"n0{place}")
+    places = ["--calibration", str(images.root), "--test", str(synsets), "--build", str(build)]
+    command = ["predict", str(tiny_pool.folder / "pool.yaml"), *places, "--url", server.addresses.grpc]
+    done = CliRunner(env={"COLUMNS": "80"}).invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert [line for line in done.output.splitlines() if "sorted order" in line] == [order_note(synsets, LABELS)]
 
 
 def test_an_interrupted_run_goes_on_where_it_stopped(collection, small):

@@ -9,6 +9,7 @@ from build_cascade.errors import PredictionError
 from build_cascade.evaluation import evaluate, outcome_of
 from build_cascade.exhaustive.frontier import exit_places
 from build_cascade.guarantee import answers, right_answers, split
+from build_cascade.pipeline import import_set
 from build_cascade.search import Candidate, Committee, search, stage_statistics
 from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
 from build_engines.costs import Costs
@@ -63,6 +64,23 @@ def test_both_public_forms_are_read(tmp_path):
         np.testing.assert_array_equal(read.probabilities["a"], predictions.probabilities["a"])
     with pytest.raises(PredictionError, match=r"models\.json"):
         read_npz_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "", ".x", "x\n"])
+def test_imported_predictions_take_a_plain_name(tmp_path, name):
+    with pytest.raises(PredictionError, match="no plain name"):
+        import_set(name, sparse(), COSTS, tmp_path / "build")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("part", ["onnx", "predictions"])
+def test_imported_predictions_do_not_hide_what_was_built_of_a_pool(tmp_path, part):
+    for _ in range(2):  # again under the same name
+        assert import_set("mine", sparse(), COSTS, tmp_path).is_file()
+    (tmp_path / "digits" / part).mkdir(parents=True)
+    with pytest.raises(PredictionError, match=r"digits holds what was built.*another --name"):
+        import_set("digits", sparse(), COSTS, tmp_path)
+    assert [path.name for path in (tmp_path / "digits").iterdir()] == [part]
 
 
 @pytest.mark.parametrize(

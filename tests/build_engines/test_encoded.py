@@ -12,6 +12,8 @@ from helpers import CANVAS, LABELS, random_canvases
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
+from build_engines.doctor.command import examine
+from build_engines.doctor.entries import Place
 from build_engines.encoded import MAX_PIXELS, ensemble_config
 from build_engines.triton_repository import remove_encoded, write_encoded
 from cascade_client import CascadeClient, InvalidImage, InvalidRequest, ModelNotFound
@@ -218,3 +220,16 @@ def test_the_ensembles_outputs_are_the_cascades(server):
 
 def test_what_stands_around_the_cascade_is_no_backbone(tiny_repository):
     assert backbones(tiny_repository) == ["large", "medium", "small"]
+
+
+def test_the_doctor_finds_decode_on_another_canvas(repository_copy):
+    def found():
+        findings = examine(repository_copy, None, None, Place(None, None), 10**9)
+        return {finding.subject: finding.found for finding in findings if not finding.is_well}
+
+    assert found() == {}
+    write_encoded(64, repository_copy)
+    says = f"gives [64, 64, 3], the cascade's canvas is {CANVAS}: Triton cannot load cascade_encoded"
+    assert found() == {"entry decode": says}
+    (repository_copy / "decode/config.pbtxt").write_text("?")
+    assert "cannot be read" in found()["entry decode"]

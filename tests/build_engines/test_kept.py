@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import shutil
+from io import BytesIO
 
 import pytest
+from helpers import backbone_entry, random_canvases, save_random_weights, write_pool
+from PIL import Image
 from typer.testing import CliRunner
 
 from build_engines.cli import app
+from build_engines.export import export
+from build_engines.pool import load_pool
+from build_engines.workspace import Workspace
+from cascade_client import CascadeClient
 from cascade_spec import Cascade, Stage
+from embedded_server import EmbeddedServer
 
 TINY, OTHER = ("small", "medium"), ("small", "digit")
 
@@ -55,3 +63,23 @@ def test_nothing_is_said_of_what_is_of_the_pool(tiny_pool, tiny_workspace, tmp_p
     assert write(tiny_pool, tiny_workspace, tmp_path) == []
     (tmp_path / "cascade/cascade.json").write_text("{")
     assert write(tiny_pool, tiny_workspace, tmp_path) == []
+
+
+def test_a_kept_cascade_of_another_canvas_goes_on_being_served_encoded(repository_copy, tmp_path):
+    pool = load_pool(write_pool(tmp_path, backbone_entry("other"), name="other", canvas=48))
+    save_random_weights(pool)
+    workspace = Workspace.of(pool, tmp_path / "build")
+    export(pool, pool.backbone("other"), workspace, random_canvases(16, size=48))
+    entries, cascade = write(pool, workspace, repository_copy)
+    assert "also holds" in entries
+    assert cascade == (
+        f"{repository_copy / 'cascade/cascade.json'} is kept: it is of tiny, of another pool, for its canvas is 32 and "
+        "this pool's 48; encoded images are still put on 32. To serve this pool, choose anew with build-cascade "
+        "search, or remove that file; then run build-engines repository again"
+    )
+    Image.new("RGB", (9, 9)).save(image := BytesIO(), "PNG")
+    with EmbeddedServer(repository_copy) as server, CascadeClient(server.addresses.grpc) as client:
+        assert client.classify([image.getvalue()], encoded=True)
+    (repository_copy / "cascade/cascade.json").unlink()
+    assert len(write(pool, workspace, repository_copy)) == 1
+    assert "dims: 48" in (repository_copy / "decode/config.pbtxt").read_text()

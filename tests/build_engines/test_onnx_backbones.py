@@ -120,6 +120,28 @@ def test_the_commands_take_it_beside_a_backbone_of_timms(tmp_path):
         assert says in done.output.replace("\n", "")
 
 
+def test_a_runtime_that_cannot_serve_it_is_refused_before_anything_is_written(tmp_path):
+    path = write_pool(tmp_path, backbone_entry("ours"), onnx_entry("theirs"), onnx_entry("too", onnx="theirs.onnx"))
+    places = ["--build", str(tmp_path / "build"), "--output", str(tmp_path / "repository")]
+    done = CliRunner(env={"COLUMNS": "500"}).invoke(app, ["repository", str(path), "--runtime", "torch", *places])
+    assert done.exit_code == 1
+    assert done.output.strip() == (
+        "error: the runtime 'torch' cannot serve theirs, too, given as ONNX files in the pool file; use "
+        "--runtime embedded or onnxruntime or tensorrt"
+    )
+    assert not (tmp_path / "repository").exists()
+
+
+def test_nothing_is_written_unless_every_backbone_can_be(tmp_path):
+    classifier(tmp_path / "theirs.onnx")
+    exported(load_pool(write_pool(tmp_path, onnx_entry("theirs"))), tmp_path)
+    path = write_pool(tmp_path, onnx_entry("theirs"), onnx_entry("later", onnx="theirs.onnx"))
+    places = ["--build", str(tmp_path / "build"), "--output", str(tmp_path / "repository")]
+    done = CliRunner().invoke(app, ["repository", str(path), *places])
+    assert (done.exit_code, "later" in done.output) == (1, True)
+    assert not (tmp_path / "repository").exists()
+
+
 def test_it_is_served_as_it_answers_offline(tmp_path):
     pool = pool_with(tmp_path, **CAFFE)
     _, path = exported(pool, tmp_path)

@@ -28,6 +28,10 @@ def test_labels_may_lie_in_a_file_from_any_editor(tmp_path):
     assert labels == ("ant", "bee", "cat", "dog", "eel")
 
 
+def test_labels_may_be_numbers(tmp_path):
+    assert pool_of(tmp_path, backbone_entry("a"), labels=[0, 1, 2, 3, 4]).labels == tuple("01234")
+
+
 @pytest.mark.parametrize(
     ("backbones", "changes", "says"),
     [
@@ -44,6 +48,7 @@ def test_labels_may_lie_in_a_file_from_any_editor(tmp_path):
         ([backbone_entry("a")], {"surprise": 1}, "surprise"),
         ([backbone_entry("a")], {"labels": "nowhere.txt"}, "cannot read"),
         ([backbone_entry("a")], {"labels": ["ant"] * 5}, "two labels are the same"),
+        ([backbone_entry("a")], {"labels": [True, 1, 2, 3, 4]}, r"pool\.yaml: a label is True.* in quotes"),
         ([backbone_entry("a")], {"sha256": "x"}, "sha256 is no field"),
         ([backbone_entry("a", std=[0, 1, 1])], {}, "backbones.0.std"),
     ],

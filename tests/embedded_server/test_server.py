@@ -12,6 +12,7 @@ import pytest
 from serving import serve_as
 from tritonclient.grpc import InferenceServerClient
 
+from build_engines.triton_repository import write_encoded
 from embedded_server import EmbeddedServer, ServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
 
@@ -122,6 +123,25 @@ def test_a_repository_without_a_cascade_says_how_to_choose_one(repository_copy):
 def test_a_model_that_cannot_be_loaded_is_reported_with_tritons_reason(repository_copy):
     (repository_copy / "small" / "1" / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(ServerError, match="small"), EmbeddedServer(repository_copy, models=["small"]):
+        pass
+
+
+def test_encoded_images_on_another_canvas_are_refused(repository_copy):
+    write_encoded(48, repository_copy)
+    with pytest.raises(ServerError, match=r"\[48, 48, 3\].*has a canvas of 32"), EmbeddedServer(repository_copy):
+        pass
+    (repository_copy / "decode" / "config.pbtxt").write_bytes(b"\xff")
+    with pytest.raises(ServerError, match=r"no readable config\.pbtxt"), EmbeddedServer(repository_copy):
+        pass
+
+
+def test_a_reason_that_triton_does_not_give_is_looked_for_in_its_log(repository_copy):
+    config = repository_copy / "cascade_encoded" / "config.pbtxt"
+    config.write_text(config.read_text().replace("TYPE_INT32", "TYPE_INT64"))
+    with (
+        pytest.raises(ServerError, match=r"cascade_encoded: E.*inconsistent data type.*doctor"),
+        EmbeddedServer(repository_copy),
+    ):
         pass
 
 

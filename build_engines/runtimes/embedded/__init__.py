@@ -21,6 +21,10 @@ class Embedded:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         config.parameters["intra_op_threads"].string_value = "1"
 
+    def takes(self, _: Backbone) -> bool:
+        """Take every backbone: each has an ONNX file."""
+        return True
+
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the Python model and the ONNX file that it loads."""
         return {"model.py": MODEL, "model.onnx": workspace.onnx(backbone.name)}

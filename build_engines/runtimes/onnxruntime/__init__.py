@@ -22,6 +22,10 @@ class OnnxRuntime:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_AUTO, count=1)
         add_warmup(config)
 
+    def takes(self, _: Backbone) -> bool:
+        """Take every backbone: each has an ONNX file."""
+        return True
+
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the ONNX file."""
         return {"model.onnx": workspace.onnx(backbone.name)}

@@ -28,6 +28,10 @@ class TensorRT:
         cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
         add_warmup(config)
 
+    def takes(self, _: Backbone) -> bool:
+        """Take every backbone: plans are built of ONNX files."""
+        return True
+
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the plan and its side file.
 

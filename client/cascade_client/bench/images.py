@@ -36,17 +36,24 @@ class Labelled:
 
         Args:
             answered: Class ids with their labels, as far as the cascade has answered with them. Folders named like the
-                labels are matched by name; where none is, sorted by name, they take the order of the class ids.
+                labels, but for case, are matched by name; where none is, sorted by name, they take the order of the
+                class ids.
 
         Raises:
             BenchError: some folders are named like labels and others are not.
         """
         order = dict(enumerate(self.classes))
+        answered = {class_id: self._spelt(label) for class_id, label in answered.items()}
         by_name = set(answered.values()) & set(self.classes)
         if by_name and any(order.get(class_id) != label for class_id, label in answered.items()):
             order = self._order_by_name(answered)
         ids = {name: class_id for class_id, name in order.items()}
         return np.array([ids[folder] for folder in self.folders], dtype=np.int64)
+
+    def _spelt(self, label: str) -> str:
+        """Return a label as the one class folder that differs in case at most is spelt."""
+        alike = [name for name in self.classes if name.casefold() == label.casefold()]
+        return alike[0] if len(alike) == 1 else label
 
     def _order_by_name(self, answered: Mapping[int, str]) -> dict[int, str]:
         left_ids = [class_id for class_id in range(len(self.classes)) if class_id not in answered]

@@ -111,6 +111,8 @@ def test_a_mix_without_an_image_for_a_stage_is_refused():
     [
         ({0: "ant", 2: "cat"}, ("ant", "bee", "cat"), [0, 1, 2]),  # sorted like the labels
         ({0: "cat", 1: "ant"}, ("ant", "bee", "cat"), [1, 2, 0]),  # by name; the one left over is bee
+        ({0: "Cat", 1: "ANT"}, ("ant", "bee", "cat"), [1, 2, 0]),  # the same, but for case
+        ({0: "cat", 1: "Cat"}, ("Cat", "cat"), [1, 0]),  # two that differ in case alone
         ({0: "tench", 1: "shark"}, ("n01", "n02", "n03"), [0, 1, 2]),  # named by synset: in order
     ],
 )
