@@ -95,7 +95,7 @@ def test_a_named_backbone_and_ensemble_are_measured_alone(server, images, tmp_pa
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--model", "ghost"], "'ghost' is not found"),
+        (["--model", "ghost"], "serves no cascade called 'ghost'"),
         (["--model", "small"], "is no cascade"),
         (["--backbone", "ghost"], "'ghost' is not found"),
         (["--backbone", "decode"], "'decode' is no classifier"),
