@@ -14,6 +14,7 @@ from build_engines.console import friendly_errors, progress_bar
 from build_engines.costs import Costs
 from build_engines.encoded import MAX_PIXELS
 from build_engines.errors import BuildError
+from build_engines.image_folder import open_image_folder
 from build_engines.milliseconds import measure_costs
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
@@ -88,6 +89,7 @@ TensorRTVersion = Annotated[
 def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) -> None:
     """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
     loaded = load_pool(pool)
+    _check_images([loaded], images)
     workspace = Workspace.of(loaded, build)
     records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
     missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
@@ -143,6 +145,7 @@ def check(
 ) -> None:
     """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
     chosen = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
+    _check_images(chosen, images)
     work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
     with progress_bar(console) as progress:
         checkups = [
@@ -228,6 +231,13 @@ def doctor(
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
+
+
+def _check_images(pools: Sequence[Pool], images: Path | None) -> None:
+    if images is None:
+        return
+    for pool in pools:
+        open_image_folder(images, pool.labels)
 
 
 def _measure(pool: Pool, workspace: Workspace, url: str, loads: Sequence[Load]) -> dict[int, Costs]:

@@ -123,6 +123,17 @@ def test_random_weights_are_kept_apart(tmp_path):
     assert [entry.name for entry in build.iterdir()] == ["tiny-random"]
 
 
+@pytest.mark.parametrize("command", ["export", "check"])
+def test_a_folder_of_images_is_looked_at_even_where_everything_is_reused(tmp_path, command):
+    pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
+    save_random_weights(pool)
+    arguments = [command, str(tmp_path / "pool.yaml"), "--build", str(tmp_path / "build")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    done = CliRunner().invoke(app, [*arguments, "--images", "nosuch"])
+    assert done.exit_code == 1
+    assert "error: nosuch is no folder" in done.output
+
+
 def test_profile_needs_no_weights(tmp_path):
     path = write_pool(tmp_path, backbone_entry("a"))
     done = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["profile", str(path)])
