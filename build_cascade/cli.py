@@ -34,6 +34,7 @@ from gating import COMBINES, CONFIDENCES
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
 friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
+resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, goes_on=True)
 
 DEFAULT_URL = "127.0.0.1:8001"
 DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")
@@ -81,7 +82,7 @@ TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, on
 
 
 @app.command()
-@friendly
+@resumable
 def predict(
     pool: PoolFile,
     calibration: CalibrationFolder,

@@ -31,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console()
 DEFAULT_URL = "127.0.0.1:8001"
 friendly = friendly_errors(BuildError, OSError)
+resumable = friendly_errors(BuildError, OSError, goes_on=True)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 PoolFiles = Annotated[list[Path], typer.Argument(help="Pool files, such as pools/*.yaml.")]
@@ -85,7 +86,7 @@ TensorRTVersion = Annotated[
 
 
 @app.command()
-@friendly
+@resumable
 def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) -> None:
     """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
     loaded = load_pool(pool)
@@ -107,7 +108,7 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
 
 
 @app.command()
-@friendly
+@resumable
 def repository(
     pool: PoolFile,
     build: Build = Path("build"),
@@ -135,7 +136,7 @@ def repository(
 
 
 @app.command()
-@friendly
+@resumable
 def check(
     pools: PoolFiles,
     build: Build = Path("build"),
@@ -182,7 +183,7 @@ def profile(
 
 
 @app.command()
-@friendly
+@resumable
 def plan(
     pool: PoolFile,
     build: Build = Path("build"),
