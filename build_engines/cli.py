@@ -108,7 +108,7 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
 
 
 @app.command()
-@resumable
+@friendly
 def repository(
     pool: PoolFile,
     build: Build = Path("build"),

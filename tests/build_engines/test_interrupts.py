@@ -18,7 +18,6 @@ GOES_ON, STARTS_ANEW = "interrupted; what is finished is kept, start again to go
         (building.app, "export POOL", "build_engines.cli.ExportRecord", GOES_ON),
         (building.app, "check POOL", "build_engines.cli.check_up", GOES_ON),
         (building.app, "plan POOL", "build_engines.cli.make_plans", GOES_ON),
-        (building.app, "repository POOL", "build_engines.cli.write_backbone", GOES_ON),
         (building.app, "profile POOL --batch 1", "build_engines.cli.measure_costs", STARTS_ANEW),
         (choosing.app, "predict POOL --calibration . --test .", "build_cascade.cli.served_configs", GOES_ON),
         (choosing.app, "measure POOL --cascade POOL --test .", "build_cascade.cli.measure_speeds", STARTS_ANEW),
