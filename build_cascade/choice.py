@@ -136,20 +136,26 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarante
 
 
 def _operating_points(chosen: Candidate, bench: Bench) -> dict[str, OperatingPoint]:
-    """Move the chosen stages along their own frontier by thresholds alone."""
-    own = committee_frontier(bench.calibration, bench.costs, chosen.committee)
-    floor = chosen.correct - FAST_LOSS * len(bench.calibration.class_ids)
-    points = {
-        "fast": next((c for c in own if c.correct >= floor), chosen),
-        "balanced": chosen,
-        "accurate": own[-1],
-    }
+    """Move the chosen stages by thresholds alone: none is both slower and less accurate than another."""
+    fast, accurate = _around(chosen, bench)
+    points = {"fast": fast, "balanced": chosen.thresholds, "accurate": accurate}
     return {
-        name: OperatingPoint(
-            tuple(map(as_written, point.thresholds)), _splits(bench, point.committee, point.thresholds)
-        )
-        for name, point in points.items()
+        name: OperatingPoint(tuple(map(as_written, thresholds)), _splits(bench, chosen.committee, thresholds))
+        for name, thresholds in points.items()
     }
+
+
+def _around(chosen: Candidate, bench: Bench) -> tuple[Sequence[float], Sequence[float]]:
+    """Return thresholds below and above the chosen ones, by cost and accuracy alike; the chosen where none are.
+
+    The frontier need not go through the choice, which may be off its grid or made on other images: it is counted anew.
+    """
+    own = committee_frontier(bench.calibration, bench.costs, chosen.committee)
+    seen = bench.on_calibration(chosen.committee, chosen.thresholds)
+    least = seen.correct - FAST_LOSS * seen.images
+    below = [c for c in own if c.mean_cost <= seen.mean_cost and least <= c.correct <= seen.correct]
+    above = [c for c in own if c.mean_cost >= seen.mean_cost and c.correct >= seen.correct]
+    return (below[0] if below else chosen).thresholds, (above[-1] if above else chosen).thresholds
 
 
 def _evidence(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, reference: str) -> dict[str, Any]:

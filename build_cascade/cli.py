@@ -34,6 +34,7 @@ from gating import COMBINES, CONFIDENCES
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
 friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
+resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, goes_on=True)
 
 DEFAULT_URL = "127.0.0.1:8001"
 DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")
@@ -81,7 +82,7 @@ TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, on
 
 
 @app.command()
-@friendly
+@resumable
 def predict(
     pool: PoolFile,
     calibration: CalibrationFolder,
@@ -143,6 +144,7 @@ def search(
     """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
+    file = _to_write(_cascade_file(output, workspace))
     bench = _read_bench(loaded, workspace, costs)
     space = Space(
         confidences=_known("confidence", confidence or DEFAULT_CONFIDENCES, CONFIDENCES),
@@ -165,7 +167,7 @@ def search(
             chosen, statement = certified.candidate, certified.statement
     if bars.unfinished:
         console.print(f"interrupted: the best of {bars.unfinished}", style="yellow")
-    _write(_cascade_file(output, workspace), write_down(loaded, chosen, bench, goal, statement, reference))
+    _write(file, write_down(loaded, chosen, bench, goal, statement, reference))
 
 
 @app.command()
@@ -183,13 +185,14 @@ def greedy(
     """Build a cascade stage by stage, for pools too large to search: Streeter's greedy, without averaging."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
+    file = _to_write(_cascade_file(output, workspace))
     bench = _read_bench(loaded, workspace, costs)
     _known("confidence", [confidence], CONFIDENCES)
     compared = reference_of(reference, bench)
     chosen = greedy_candidate(bench.calibration, bench.costs, compared, alpha, confidence, stages)
     accuracy = alpha * bench.on_calibration(Committee.of([compared])).accuracy
     cascade = write_down(loaded, chosen, bench, Goal(accuracy), NO_GUARANTEE, compared)
-    _write(_cascade_file(output, workspace), cascade)
+    _write(file, cascade)
 
 
 @app.command()
@@ -204,7 +207,7 @@ def measure(
     """Measure images a second of each served backbone, all of them, and the cascade."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    file = _cascade_file(cascade, workspace)
+    file = _to_read(_cascade_file(cascade, workspace))
     say_notes(console, [order_note(test, loaded.labels)])
     with progress_bar(console) as progress:
         new = measure_speeds(loaded, workspace, test, url, file, _Bars(progress).tell)
@@ -219,7 +222,7 @@ def report(pool: PoolFile, costs: CostsFile = None, build: Build = Path("build")
     """Print the table of single backbones, ensemble and cascade; write a page of it with figures."""
     loaded = load_pool(pool)
     workspace = Workspace.of(loaded, build)
-    file = _cascade_file(cascade, workspace)
+    file = _to_read(_cascade_file(cascade, workspace))
     chosen = read_cascade(file)
     bench = _read_bench(loaded, workspace, costs)
     made = Report.of(bench, chosen, pipeline.read_frontier(workspace))
@@ -270,6 +273,18 @@ def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str
 def _cascade_file(given: Path | None, workspace: Workspace) -> Path:
     """Imported predictions belong to backbones that are not served: their cascade.json lies beside them."""
     return given or (workspace.folder / "cascade.json" if workspace.imported.is_dir() else DEFAULT_CASCADE)
+
+
+def _to_read(file: Path) -> Path:
+    if not file.is_file():
+        raise ChoiceError(f"there is no cascade.json at {file}; run build-cascade search, or name one with --cascade")
+    return file
+
+
+def _to_write(file: Path) -> Path:
+    if file.is_dir():
+        raise ChoiceError(f"{file} is a folder; name a file, such as --output {file / 'cascade.json'}")
+    return file
 
 
 def _write(output: Path, chosen: Cascade) -> None:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import timm
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from timm.data import resolve_model_data_config
 from timm.layers import resample_abs_pos_embed
@@ -23,6 +24,10 @@ from build_engines.samples import sample_canvases
 from build_engines.zoo import check_architecture, check_pretrained, not_fetched, of_timm
 
 LONGEST_CAUSE = 300  # torch lists every parameter
+CONVERT = (
+    "weights are read from safetensors only: convert others with "
+    "safetensors.torch.save_file(torch.load('FILE', weights_only=True), 'FILE.safetensors')"
+)
 
 
 def check_weights_file(pool: Pool, backbone: Backbone) -> None:
@@ -65,7 +70,7 @@ def load(pool: Pool, backbone: TimmBackbone) -> nn.Module:
         torch.manual_seed(0)
         model = create(backbone)
     if backbone.has_file:
-        _read_weights(pool, backbone, model)
+        _fill(pool, backbone, model)
     return model
 
 
@@ -174,12 +179,23 @@ def _fetch(pool: Pool, backbone: TimmBackbone) -> nn.Module:
         raise not_fetched(pool, backbone, str(error)[:LONGEST_CAUSE]) from error
 
 
-def _read_weights(pool: Pool, backbone: TimmBackbone, model: nn.Module) -> None:
+def _fill(pool: Pool, backbone: TimmBackbone, model: nn.Module) -> None:
+    weights = _read_weights(pool, backbone)
+    try:
+        model.load_state_dict(_at_input_size(weights, model))
+    except Exception as error:  # torch and timm raise their own, unrelated types
+        raise WeightsError(
+            f"backbone {backbone.name!r}: {pool.weights_file(backbone)} does not fit {backbone.architecture}: "
+            f"{str(error)[:LONGEST_CAUSE]}"
+        ) from error
+
+
+def _read_weights(pool: Pool, backbone: TimmBackbone) -> dict[str, Tensor]:
     check_weights_file(pool, backbone)
     path = pool.weights_file(backbone)
     try:
-        model.load_state_dict(_at_input_size(load_file(path), model))
-    except Exception as error:  # safetensors and torch raise their own, unrelated types
-        raise WeightsError(
-            f"backbone {backbone.name!r}: {path} does not fit {backbone.architecture}: {str(error)[:LONGEST_CAUSE]}"
-        ) from error
+        return load_file(path)
+    except SafetensorError as error:
+        raise WeightsError(f"backbone {backbone.name!r}: {path} is no safetensors file ({error}); {CONVERT}") from error
+    except OSError as error:
+        raise WeightsError(f"backbone {backbone.name!r}: cannot read {path}: {error}") from error

@@ -31,6 +31,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console()
 DEFAULT_URL = "127.0.0.1:8001"
 friendly = friendly_errors(BuildError, OSError)
+resumable = friendly_errors(BuildError, OSError, goes_on=True)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 PoolFiles = Annotated[list[Path], typer.Argument(help="Pool files, such as pools/*.yaml.")]
@@ -85,10 +86,11 @@ TensorRTVersion = Annotated[
 
 
 @app.command()
-@friendly
+@resumable
 def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) -> None:
     """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
     loaded = load_pool(pool)
+    say_notes(console, _order_notes([loaded], images))
     workspace = Workspace.of(loaded, build)
     records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
     missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
@@ -96,7 +98,6 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
         from build_engines.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
         from build_engines.samples import check_images  # noqa: PLC0415
 
-        say_notes(console, _order_notes([loaded], images))
         check_pool(loaded)
         canvases = check_images(loaded, images)
         with progress_bar(console) as progress:
@@ -140,7 +141,7 @@ def repository(
 
 
 @app.command()
-@friendly
+@resumable
 def check(
     pools: PoolFiles,
     build: Build = Path("build"),
@@ -187,7 +188,7 @@ def profile(
 
 
 @app.command()
-@friendly
+@resumable
 def plan(
     pool: PoolFile,
     build: Build = Path("build"),

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 INTERRUPTED = 130
+KEPT = "interrupted; what is finished is kept, start again to go on"
 
 
 def progress_bar(console: Console) -> Progress:
@@ -29,9 +30,14 @@ def say_notes(console: Console, notes: Iterable[str]) -> None:
 
 
 def friendly_errors(
-    *expected: type[Exception],
+    *expected: type[Exception], goes_on: bool = False
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
-    """Return a decorator: print an expected error and exit with 1; on Ctrl-C exit with 130."""
+    """Return a decorator: print an expected error and exit with 1; on Ctrl-C exit with 130.
+
+    Args:
+        expected: What is printed as one line.
+        goes_on: Whether the command, started again, goes on where it stopped.
+    """
 
     def decorate(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
         @functools.wraps(command)
@@ -43,7 +49,7 @@ def friendly_errors(
                 stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
                 raise typer.Exit(1) from error
             except KeyboardInterrupt as error:
-                stderr.print("interrupted; what is finished is kept, start again to go on")
+                stderr.print(KEPT if goes_on else "interrupted; run it again")
                 raise typer.Exit(INTERRUPTED) from error
 
         return run

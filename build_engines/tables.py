@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from rich.table import Column, Table
+from rich.cells import cell_len
+from rich.table import Table
 
 from build_engines.checkup import Checkup
 from build_engines.costs import Costs
@@ -23,7 +24,8 @@ NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})
 
 def export_table(title: str, records: Mapping[str, ExportRecord]) -> Table:
     """Say what each exported backbone costs and how well its file agrees."""
-    table = Table("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class", title=title)
+    columns = ("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class")
+    table = Table(*columns, title=title, padding=0)
     for name, record in records.items():
         pixels = record.preprocessing
         table.add_row(
@@ -33,13 +35,13 @@ def export_table(title: str, records: Mapping[str, ExportRecord]) -> Table:
             f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
             f"{pixels.class_agreement:.1%} of {pixels.images}",
         )
-    return table
+    return keep_whole(table, "backbone", "MMACs")
 
 
 def checkup_table(checkups: Sequence[Checkup]) -> Table:
     """Say what speaks against each exported file, and what making it took."""
-    columns = ("backbone", "exported", "not in TensorRT's list", "leftovers", "ONNX − PyTorch", "s", "peak GiB", "MiB")
-    table = Table(*columns)
+    columns = ("backbone", "exported", "unlisted by TensorRT", "leftovers", "ONNX − PyTorch", "s", "peak GiB", "MiB")
+    table = Table(*columns, padding=0)
     for checkup in checkups:
         reused = checkup.problem is None and checkup.seconds is None
         table.add_row(
@@ -53,7 +55,7 @@ def checkup_table(checkups: Sequence[Checkup]) -> Table:
             _number(checkup.size_bytes, 2**20, ".0f"),
             style=None if checkup.is_clean else "red",
         )
-    return table
+    return keep_whole(table, "backbone")
 
 
 def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int, Costs] = NOT_MEASURED) -> Table:
@@ -61,7 +63,7 @@ def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int
     figures = {profile.backbone.name: published(profile.backbone) for profile in profiles}
     shown = {source: None for known in figures.values() for source in list(known)[:1]}
     columns = ("backbone", "pixels", "GMACs", "published", "M weights", "weights", "licence")
-    table = Table(*(Column(name, overflow="fold") for name in columns), title=pool.name)
+    table = Table(*columns, title=pool.name, padding=0)
     table.caption = f"published: {'; '.join(shown)}" if shown else None
     for batch, costs in measured.items():
         table.add_column(f"{costs.unit}, batch {batch}")
@@ -77,6 +79,15 @@ def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int
             profile.licence,
             *(f"{costs[backbone.name]:.3g}" for costs in measured.values()),
         )
+    return keep_whole(table, "backbone", "pixels", "GMACs", "published")
+
+
+def keep_whole(table: Table, *headers: str) -> Table:
+    """Give some columns the width they need, before all others; what still does not fit is folded, never cut."""
+    for column in table.columns:
+        column.overflow = "fold"
+        if column.header in headers:
+            column.width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
     return table
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from build_cascade.pipeline import SPLITS
-from build_engines.console import progress_bar
+from build_engines.console import KEPT, progress_bar
 from build_engines.image_folder import open_image_folder
 from build_engines.pool import Pool, load_pool
 from build_engines.workspace import Workspace
@@ -110,4 +110,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit("interrupted; what is finished is kept, start again to go on") from None
+        raise SystemExit(KEPT) from None

@@ -18,6 +18,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
 MINIMUM_GLIBC = (2, 35)
+LAST_PORT = 65535
 CASCADE, DECODE = "cascade", "decode"
 ABOVE_BACKBONES = frozenset({CASCADE, DECODE, "cascade_encoded"})
 UNREADABLE = (OSError, UnicodeDecodeError, text_format.ParseError)
@@ -79,9 +80,11 @@ def check_ports(host: str, ports: Mapping[str, int]) -> None:
     """Check that the ports can be listened on.
 
     Raises:
-        ServerError: one is taken, or the host is not of this machine.
+        ServerError: one is no port or taken, or the host is not of this machine.
     """
     for name, port in ports.items():
+        if not 0 <= port <= LAST_PORT:
+            raise ServerError(f"{port} is no port for {name}; choose one from 0 to {LAST_PORT} with --{name}-port")
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

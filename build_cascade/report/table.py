@@ -8,6 +8,7 @@ from rich.table import Table
 
 from build_cascade.evaluation import Evaluation
 from build_cascade.report.content import CASCADE, POINT, Report, Row
+from build_engines.tables import keep_whole
 from cascade_spec import Cascade
 
 
@@ -47,9 +48,7 @@ def table(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -
     """Return the report as a table for the terminal."""
     images = report.rows[0].evaluation.images
     title = f"{cascade.name}: {' → '.join(stage.model for stage in cascade.stages)} (on {images} test images)"
-    result = Table(title=title)
-    for header in headers(report):
-        result.add_column(header, no_wrap=True)
+    result = Table(*headers(report), title=title)
     for row in report.rows:
         result.add_row(*cells(row, report, images_per_s), style="bold" if row.kind == CASCADE else None)
-    return result
+    return keep_whole(result, headers(report)[0])

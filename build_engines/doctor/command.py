@@ -17,6 +17,7 @@ from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
+from build_engines.tables import keep_whole
 from build_engines.workspace import Workspace
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
@@ -87,4 +88,4 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     for finding in findings:
         mark = "[green]✓[/]" if finding.is_well else "[bold red]✗[/]"
         table.add_row(mark, escape(finding.subject), escape(finding.found), escape(finding.advice))
-    return table
+    return keep_whole(table, "what")

@@ -20,6 +20,7 @@ from build_engines.plans.record import HardwareCompatibility, PlanCheck, PlanOpt
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.plans.trtexec import trtexec_command
 from build_engines.pool import Backbone, Pool
+from build_engines.tables import keep_whole
 from build_engines.workspace import Workspace
 
 NOTHING = "–"
@@ -96,7 +97,7 @@ def make_plans(
                 table.add_row(name, *4 * [NOTHING], "no plan", style="red")
             else:
                 table.add_row(name, *_row(PlanRecord.required(workspace, name)), "built" if built else "reused")
-    console.print(table)
+    console.print(keep_whole(table, "backbone"))
     if refused:
         raise PlanError("\n".join(map(str, refused)))
 

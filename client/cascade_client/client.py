@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -15,7 +15,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 
 from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
 from cascade_client.encoded import SUFFIX, as_encoded_error, read_encoded
-from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, typed_errors
+from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, ModelNotFound, typed_errors
 from cascade_client.results import DETAILS, OUTPUTS, Classification, read_results
 
 DEFAULT_MODEL = "cascade"
@@ -86,7 +86,8 @@ class CascadeClient:
         """
         with typed_errors(self.url):
             server = self._triton.get_server_metadata(client_timeout=self.timeout_s)
-            metadata = self._triton.get_model_metadata(self.model, client_timeout=self.timeout_s)
+        metadata = self._metadata()
+        with typed_errors(self.url):
             config = self._triton.get_model_config(self.model, client_timeout=self.timeout_s).config
             ready = self._triton.is_model_ready(self.model, client_timeout=self.timeout_s)
         shapes = {tensor.name: list(tensor.shape) for tensor in (*metadata.inputs, *metadata.outputs)}
@@ -137,6 +138,16 @@ class CascadeClient:
         ask = self._ask_encoded if encoded else self._ask_canvases
         responses = ask(images, parameters, details)
         return [result for response in responses for result in read_results(response, details)]
+
+    def _metadata(self) -> Any:  # noqa: ANN401 (protobuf)
+        try:
+            with typed_errors(self.url):
+                return self._triton.get_model_metadata(self.model, client_timeout=self.timeout_s)
+        except ModelNotFound as error:
+            raise ModelNotFound(
+                f"{self.url} serves no cascade called {self.model!r}; choose one with build-cascade search and "
+                "serve it (make serve), or name another model"
+            ) from error
 
     def _canvas(self, image: ImageLike, place: int) -> Canvas:
         try:

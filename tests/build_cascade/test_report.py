@@ -238,6 +238,17 @@ def test_the_terminal_shows_every_row(tmp_path):
     assert "78" in text
 
 
+def test_in_80_columns_long_names_are_whole_and_nothing_is_cut(tmp_path):
+    names = ("mobilenetv2_050_at_160", "mobilenetv2_120d_at_224")
+    bench = Bench(predictions(0, names), predictions(1, names), Costs(dict.fromkeys(names, 0.3)))
+    cascade, frontier = choice(tmp_path, bench, Goal(accuracy_at_least=0.1))
+    console = Console(width=80, record=True)
+    console.print(table(Report.of(bench, cascade, frontier), cascade, dict.fromkeys(names, 1234.0)))
+    text = console.export_text()
+    assert all(f"│ {name}" in text for name in names)
+    assert "…" not in text
+
+
 def test_the_command_reports_an_imported_pool_and_names_the_page(tmp_path):
     dense, cascade_file = predictions(4), tmp_path / "cascade.json"
     pool = import_set("elsewhere", sparse(dense), COSTS, tmp_path)

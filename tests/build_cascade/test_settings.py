@@ -56,6 +56,30 @@ def test_a_new_choice_keeps_how_the_cascade_is_served_and_says_so(tmp_path, plac
     assert f"kept of the file before: {told}" in again
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_folder_as_output_is_refused_before_anything_is_searched(tmp_path, places, command):
+    done = CliRunner().invoke(app, [*COMMANDS[command], *places, "--output", str(tmp_path)])
+    assert done.exit_code == 1
+    assert f"{tmp_path} is a folder; name a file, such as --output {tmp_path}/cascade.json" in done.output
+    assert "searching" not in done.output
+
+
+@pytest.mark.parametrize("command", [["report"], ["measure", "--test", "."]])
+def test_what_needs_a_cascade_says_how_to_choose_one(tmp_path, places, command):
+    before, elsewhere = tmp_path / "build/two/cascade.json", tmp_path / "elsewhere.json"
+    for file, options in (
+        (before, []),
+        (elsewhere, ["--cascade", str(elsewhere)]),
+        (tmp_path, ["--cascade", tmp_path]),
+    ):
+        done = CliRunner().invoke(app, [command[0], *places, *command[1:], *map(str, options)])
+        assert done.exit_code == 1
+        assert (
+            f"there is no cascade.json at {file}; run build-cascade search, or name one with --cascade" in done.output
+        )
+        assert "Errno" not in done.output
+
+
 def test_a_file_that_is_not_valid_is_replaced_and_that_is_said(tmp_path):
     path = tmp_path / "cascade.json"
     assert keep_settings(CHOSEN, path) == (CHOSEN, "")

@@ -8,12 +8,18 @@ import onnx
 import pytest
 from helpers import CANVAS, backbone_entry, save_random_weights, write_pool
 from onnx import TensorProto, helper
+from rich.console import Console
 from typer.testing import CliRunner
 
-from build_engines.checkup import check_up
+from build_engines.checkup import Checkup, check_up
 from build_engines.cli import app
+from build_engines.costs import Costs
+from build_engines.doctor.command import findings_table
+from build_engines.doctor.finding import Finding
 from build_engines.inspection import leftovers, load_graph, unlisted_operators
 from build_engines.pool import load_pool
+from build_engines.profile import Profile
+from build_engines.tables import checkup_table, profile_table
 from build_engines.workspace import Workspace
 
 
@@ -123,8 +129,44 @@ def test_random_weights_are_kept_apart(tmp_path):
     assert [entry.name for entry in build.iterdir()] == ["tiny-random"]
 
 
+@pytest.mark.parametrize("command", ["export", "check"])
+def test_a_folder_of_images_is_looked_at_even_where_everything_is_reused(tmp_path, command):
+    pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
+    save_random_weights(pool)
+    arguments = [command, str(tmp_path / "pool.yaml"), "--build", str(tmp_path / "build")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    done = CliRunner().invoke(app, [*arguments, "--images", "nosuch"])
+    assert done.exit_code == 1
+    assert "error: nosuch is no folder" in done.output
+
+
 def test_profile_needs_no_weights(tmp_path):
     path = write_pool(tmp_path, backbone_entry("a"))
     done = CliRunner(env={"COLUMNS": "120"}).invoke(app, ["profile", str(path)])
     assert done.exit_code == 0
     assert "a.safetensors" in done.output
+
+
+def in_80_columns(table):
+    console = Console(width=80, record=True)
+    console.print(table)
+    text = console.export_text()
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    return text
+
+
+def test_names_and_numbers_are_whole_in_80_columns(tmp_path):
+    names = ("mobilenetv2_050_at_160", "mobilenetv2_120d_at_224")
+    pool = load_pool(write_pool(tmp_path, *(backbone_entry(name, weights=f"{name}.safetensors") for name in names)))
+    checkups = [Checkup(name, None, ("HannWindow",), ("Gather of a shape",), 2e-7, 12, 2**30, 2**23) for name in names]
+    measured = {size: Costs(dict.fromkeys(names, 12.345), "ms") for size in (1, 64)}
+    profiles = [Profile(backbone, 0.05018, 2_000_000, "w" * 25, "cc-by-nc-4.0") for backbone in pool.backbones]
+    for table in (profile_table(pool, profiles), profile_table(pool, profiles, measured)):
+        text = in_80_columns(table)
+        assert all(word in text for word in (*names, "0.05018"))
+    findings = findings_table([Finding(f"entry {name}", "whole " * 20, "nothing " * 20) for name in names])
+    for table in (checkup_table(checkups), findings):
+        text = in_80_columns(table)
+        assert all(name in text for name in names)
+    assert in_80_columns(checkup_table([Checkup("q" * 90)])).count("q") == 90

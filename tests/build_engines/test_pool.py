@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from helpers import backbone_entry, save_random_weights, write_pool
@@ -99,17 +101,35 @@ def test_missing_weights_are_named(tmp_path):
         load(pool, pool.backbones[0])
 
 
-@pytest.mark.parametrize("spoil", ["classes", "other", "garbage"])
+@pytest.mark.parametrize("spoil", ["classes", "other"])
 def test_weights_that_do_not_fit_are_refused(tmp_path, spoil):
     pool = pool_of(tmp_path, backbone_entry("a"))
     save_random_weights(pool)
-    path = tmp_path / "a.safetensors"
-    if spoil == "garbage":
-        path.write_bytes(path.read_bytes()[:100])
-    else:
-        changes = {"classes": 7} if spoil == "classes" else {"architecture": "resnet10t", "arguments": {}}
-        save_file(create(pool.backbones[0].model_copy(update=changes)).state_dict(), path)
+    changes = {"classes": 7} if spoil == "classes" else {"architecture": "resnet10t", "arguments": {}}
+    save_file(create(pool.backbones[0].model_copy(update=changes)).state_dict(), tmp_path / "a.safetensors")
     with pytest.raises(WeightsError, match="does not fit"):
+        load(pool, pool.backbones[0])
+
+
+@pytest.mark.parametrize("spoil", ["cut", "pickled"])
+def test_weights_in_another_format_are_told_how_to_become_safetensors(tmp_path, spoil):
+    pool = pool_of(tmp_path, backbone_entry("a", weights="a.pth"))
+    if spoil == "pickled":
+        torch.save(create(pool.backbones[0]).state_dict(), tmp_path / "a.pth")
+    else:
+        save_file(create(pool.backbones[0]).state_dict(), tmp_path / "a.pth")
+        (tmp_path / "a.pth").write_bytes((tmp_path / "a.pth").read_bytes()[:100])
+    told = r"a\.pth is no safetensors file \(.*safetensors\.torch\.save_file.*weights_only=True"
+    with pytest.raises(WeightsError, match=told) as raised:
+        load(pool, pool.backbones[0])
+    assert "does not fit" not in str(raised.value)
+
+
+def test_weights_that_cannot_be_read_say_why(tmp_path, monkeypatch):
+    pool = pool_of(tmp_path, backbone_entry("a"))
+    save_random_weights(pool)
+    monkeypatch.setattr("build_engines.backbone.load_file", lambda path: Path(path, "below").read_bytes())
+    with pytest.raises(WeightsError, match=r"cannot read .*a\.safetensors: .*Not a directory"):
         load(pool, pool.backbones[0])
 
 

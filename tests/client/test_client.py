@@ -21,6 +21,7 @@ from cascade_client import (
     ModelNotFound,
     ServerUnavailable,
 )
+from embedded_server import EmbeddedServer
 
 
 @pytest.fixture
@@ -159,6 +160,14 @@ def test_the_command_line_shows_the_status(server):
     done = run_cli("status", "--url", server.addresses.grpc)
     assert done.returncode == 0
     assert f"{CANVAS} x {CANVAS}" in done.stdout
+
+
+def test_beside_backbones_alone_the_status_says_to_serve_a_cascade(tiny_repository):
+    with EmbeddedServer(tiny_repository, models=["small"]) as backbones:
+        done = run_cli("status", "--url", backbones.addresses.grpc)
+    assert done.returncode == 1
+    assert "serves no cascade called 'cascade'; choose one with build-cascade search and serve it" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_the_command_line_fails_in_one_line(tmp_path):

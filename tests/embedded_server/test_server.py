@@ -71,6 +71,12 @@ def test_a_taken_port_is_named(tiny_repository):
             pass
 
 
+@pytest.mark.parametrize("port", [99999, -1])
+def test_what_is_no_port_is_refused(tiny_repository, port):
+    with pytest.raises(ServerError, match=rf"{port} is no port for grpc.*0 to 65535.*--grpc-port"):
+        EmbeddedServer(tiny_repository, grpc_port=port).__enter__()
+
+
 @pytest.mark.parametrize("service", ["grpc", "http"])
 def test_a_server_that_ends_at_start_is_not_waited_for(tiny_repository, monkeypatch, service):
     """As here, where a port is taken between the check and the start."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from cascade_client.errors import BenchError
 
 TIMES_CHANCE = 2.0
 PROBED_IMAGES = 16
+MIX_ROUNDING = 0.011  # 33,33,33 is a mix
 
 Tell = Callable[[str, int, int], None]
 
@@ -91,9 +93,13 @@ def _check_above_chance(top1: float, status: Status) -> None:
 
 
 def _check_mix(plan: Plan, status: Status) -> None:
-    mix = plan.mix
-    if mix is not None and (len(mix) != status.stages or min(mix) < 0 or sum(mix) <= 0):
+    if plan.mix is None:
+        return
+    if len(plan.mix) != status.stages or min(plan.mix) < 0:
         raise BenchError(f"--exit-mix needs {status.stages} shares, one a stage, such as 60,25,15")
+    total = sum(plan.mix)
+    if not any(math.isclose(total, whole, rel_tol=MIX_ROUNDING) for whole in (100, 1)):
+        raise BenchError(f"--exit-mix takes shares that sum to 100 or 1, these sum to {total:g}")
 
 
 def _canvases(labelled: Labelled, size: int, tell: Tell) -> Canvas:

@@ -95,7 +95,7 @@ def test_a_named_backbone_and_ensemble_are_measured_alone(server, images, tmp_pa
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--model", "ghost"], "'ghost' is not found"),
+        (["--model", "ghost"], "serves no cascade called 'ghost'"),
         (["--model", "small"], "is no cascade"),
         (["--backbone", "ghost"], "'ghost' is not found"),
         (["--backbone", "decode"], "'decode' is no classifier"),
@@ -103,7 +103,8 @@ def test_a_named_backbone_and_ensemble_are_measured_alone(server, images, tmp_pa
         (["--batch", "0"], "--batch takes numbers from 1"),
         (["--concurrency", "many"], "--concurrency takes numbers"),
         (["--exit-mix", "60,40"], "needs 3 shares"),
-        (["--exit-mix", "0,0,0"], "needs 3 shares"),
+        (["--exit-mix", "0,0,0"], "sum to 0"),
+        (["--exit-mix", "60,25,25"], "--exit-mix takes shares that sum to 100 or 1, these sum to 110"),
     ],
 )
 def test_nonsense_is_refused(server, images, stand_in, options, says):

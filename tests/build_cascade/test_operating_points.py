@@ -1,0 +1,91 @@
+"""The names of the operating points are true: fast, what was chosen, accurate; by cost and by accuracy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from helpers import LABELS, backbone_entry, write_pool
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from build_cascade.choice import NO_GUARANTEE, Bench, Goal, write_down
+from build_cascade.guarantee import Promise, choose_certified, single, split
+from build_cascade.predictions import Predictions
+from build_cascade.search import Candidate, Committee, Space, greedy_candidate, search, weigh_freely
+from build_engines.costs import Costs
+from build_engines.pool import load_pool
+
+COSTS = Costs({"small": 0.1, "medium": 0.3, "large": 0.9})
+DEAREST = "large"
+LITTLE = 1e-9  # sums of costs in another order
+
+
+def predictions_of(seed: int, images: int) -> Predictions:
+    """Righter in the dearer backbones; coarse with many ties, or finer than the grid of thresholds."""
+    generator = np.random.default_rng(seed)
+    labels = generator.integers(0, len(LABELS), images)
+    arrays = {}
+    for place, name in enumerate(COSTS):
+        raw = generator.uniform(1, 6, (images, len(LABELS)))
+        raw[np.arange(images), labels] += place + generator.uniform(0, 5, images)
+        raw = raw.round() if seed % 2 else raw**3
+        arrays[name] = (raw / raw.sum(axis=1, keepdims=True)).astype(np.float16)
+    return Predictions(labels, arrays)
+
+
+def searched(predictions, generator):
+    frontier = search(predictions, COSTS, Space(("margin",), ("mean", "last")))
+    return frontier[generator.integers(len(frontier))]
+
+
+def grown_greedily(predictions, generator):
+    return greedy_candidate(predictions, COSTS, DEAREST, generator.uniform(0.5, 1.0))
+
+
+def certified(predictions, generator):
+    """Its right answers are counted on a half of the images."""
+    choosing, certifying = split(predictions, 0.5, 0)
+    found = choose_certified(search(choosing, COSTS), single(choosing, COSTS, DEAREST), certifying, Promise(0.4, 0.4))
+    return found.candidate
+
+
+def freely_weighed(predictions, generator):
+    frontier = weigh_freely(predictions, COSTS, Committee.of(["small", DEAREST]))
+    return frontier[generator.integers(len(frontier))]
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    return load_pool(write_pool(tmp_path_factory.mktemp("pool"), *(backbone_entry(name) for name in COSTS)))
+
+
+def points_of(pool, chosen: Candidate, predictions: Predictions):
+    """Return (mean cost, accuracy) on calibration of fast, balanced, the default and accurate."""
+    bench = Bench(predictions, predictions, COSTS)
+    written = write_down(pool, chosen, bench, Goal(0.5), NO_GUARANTEE, DEAREST)
+    committee = chosen.committee
+    named = [written.thresholds_at(name) for name in ("fast", "balanced", "accurate")]
+    seen = [bench.on_calibration(committee, thresholds) for thresholds in (*named[:2], written.thresholds, named[2])]
+    return [(evaluation.mean_cost, evaluation.accuracy) for evaluation in seen]
+
+
+@pytest.mark.parametrize("choose", [searched, grown_greedily, certified, freely_weighed])
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 10_000), images=st.integers(8, 300))
+def test_a_slower_operating_point_is_never_less_accurate(pool, choose, seed, images):
+    predictions = predictions_of(seed, images)
+    fast, balanced, default, accurate = points_of(pool, choose(predictions, np.random.default_rng(seed)), predictions)
+    assert balanced == default
+    assert fast[0] <= balanced[0] + LITTLE <= accurate[0] + 2 * LITTLE
+    assert fast[1] <= balanced[1] <= accurate[1]
+
+
+def test_fast_loses_a_percent_of_the_images_at_most_and_is_cheaper(pool):
+    predictions = predictions_of(0, 300)
+    fast, balanced, _, accurate = points_of(pool, search(predictions, COSTS)[-1], predictions)
+    assert fast[0] < balanced[0]
+    assert balanced[1] - 0.01 <= fast[1]
+    halved = replace(search(predictions, COSTS)[-1], correct=0, mean_cost=0.0)
+    assert points_of(pool, halved, predictions) == [fast, balanced, balanced, accurate]  # all is counted anew

@@ -1,0 +1,39 @@
+"""Ctrl-C: only a command that goes on where it stopped says so."""
+
+from __future__ import annotations
+
+import pytest
+from helpers import LABELS, backbone_entry, write_pool
+from typer.testing import CliRunner
+
+from build_cascade import cli as choosing
+from build_engines import cli as building
+
+GOES_ON, STARTS_ANEW = "interrupted; what is finished is kept, start again to go on", "interrupted; run it again"
+
+
+@pytest.mark.parametrize(
+    ("app", "command", "interrupted", "says"),
+    [
+        (building.app, "export POOL", "build_engines.cli.ExportRecord", GOES_ON),
+        (building.app, "check POOL", "build_engines.cli.check_up", GOES_ON),
+        (building.app, "plan POOL", "build_engines.cli.make_plans", GOES_ON),
+        (building.app, "profile POOL --batch 1", "build_engines.cli.measure_costs", STARTS_ANEW),
+        (choosing.app, "predict POOL --calibration IMAGES --test IMAGES", "build_cascade.cli.served_configs", GOES_ON),
+        (choosing.app, "measure POOL --cascade POOL --test IMAGES", "build_cascade.cli.measure_speeds", STARTS_ANEW),
+        (choosing.app, "report POOL --cascade POOL", "build_cascade.cli.read_cascade", STARTS_ANEW),
+    ],
+)
+def test_what_is_said_after_ctrl_c_is_true(tmp_path, monkeypatch, app, command, interrupted, says):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    interrupt.of = interrupt
+    monkeypatch.setattr(interrupted, interrupt)
+    pool = str(write_pool(tmp_path, backbone_entry("a")))
+    for label in LABELS:
+        (tmp_path / "images" / label).mkdir(parents=True)
+    command = command.replace("POOL", pool).replace("IMAGES", str(tmp_path / "images"))
+    done = CliRunner().invoke(app, [*command.split(), "--build", str(tmp_path / "build")])
+    assert done.exit_code == 130
+    assert done.output.strip().splitlines()[-1] == says
