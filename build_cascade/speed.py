@@ -30,6 +30,8 @@ CONFIDENCE_TOLERANCE = 0.01  # between one batch and another
 SAME_SHARE = 0.95  # of the images: near a threshold, rounding decides
 SERVE_CASCADE = "serve this cascade.json (make serve), or load the cascade again"
 
+Confidences = npt.NDArray[np.float32]  # [N, K], NaN where a stage did not run
+
 
 class Speeds(BaseModel):
     """Hold measured speeds.
@@ -71,14 +73,9 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
         ServedError: the cascade or a stage is not served.
     """
     predictions = [_answers(url, s.model, canvases, "probabilities", s.max_batch_size) for s in cascade.stages]
-    thresholds = (np.inf,) * len(cascade.thresholds) if cascade.mode == "ensemble" else cascade.thresholds
-    expected = replay(cascade.rule, thresholds, predictions).stage_confidence
+    expected = replay(cascade.rule, cascade.gates_at(None), predictions).stage_confidence
     served = _answers(url, CASCADE, canvases, "stage_confidence", cascade.max_batch_size)
-    is_this = served.shape == expected.shape
-    if is_this:
-        same = np.isclose(served, expected, atol=CONFIDENCE_TOLERANCE, equal_nan=True).all(axis=1)
-        is_this = bool(same.mean() >= SAME_SHARE)
-    if not is_this:
+    if served.shape != expected.shape or _same_share(served, expected) < SAME_SHARE:
         raise ChoiceError(f"the server's cascade answers otherwise than {cascade.name!r} would; {SERVE_CASCADE}")
 
 
@@ -114,6 +111,11 @@ def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cas
 def _ways(pool: Pool) -> dict[str, list[str]]:
     names = [backbone.name for backbone in pool.backbones]
     return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
+
+
+def _same_share(served: Confidences, expected: Confidences) -> float:
+    same = np.isclose(served, expected, atol=CONFIDENCE_TOLERANCE, equal_nan=True).all(axis=1)
+    return float(same.mean())
 
 
 def _answers(url: str, model: str, canvases: Canvas, output: str, batch: int) -> npt.NDArray[np.float32]:

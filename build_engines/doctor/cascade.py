@@ -14,11 +14,10 @@ from build_engines.encoded import DECODE, ENCODED
 from build_engines.served import is_of_runtime
 from cascade_spec import Cascade, SpecError, Stage, read_cascade
 
-NO_ONNX_RUNTIME = "the Python in NVIDIA's container has no ONNX Runtime"
 LATEST = -1
 COPIES = 2  # of an image in shared memory at once: the caller's and a stage's
 REPOSITORY_ADVICE = "run build-engines repository on the pool that the cascade was chosen from"
-
+NO_ONNX_RUNTIME = "the Python in NVIDIA's container has no ONNX Runtime"
 DECODE_ADVICE = "run build-engines repository again: it puts encoded images on the canvas of cascade.json"
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.errors import BuildError
-from build_engines.pool import Backbone, Pool
+from build_engines.pool import Backbone, Pool, TimmBackbone
 from build_engines.runtimes.embedded import Embedded
 from build_engines.runtimes.onnxruntime import OnnxRuntime
 from build_engines.runtimes.tensorrt import TensorRT
@@ -17,13 +17,16 @@ from build_engines.workspace import Workspace
 
 
 class Runtime(Protocol):
-    """Serve a backbone by one of Triton's backends."""
+    """Serve a backbone by one of Triton's backends.
+
+    Attributes:
+        only_timm: Whether it serves timm's architectures alone, not what is given as an ONNX file.
+    """
+
+    only_timm: bool
 
     def configure(self, config: ModelConfig) -> None:
         """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
-
-    def takes(self, backbone: Backbone) -> bool:
-        """Tell whether the runtime can serve a backbone, given as it is in the pool file."""
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the files of a version folder, and which file each is a copy of; what takes no step of its own is made.
@@ -58,9 +61,9 @@ def check_takes(pool: Pool, runtime: str) -> None:
     Raises:
         BuildError: it cannot, or there is none of this name.
     """
-    wanted = find_runtime(runtime)
-    if others := [backbone.name for backbone in pool.backbones if not wanted.takes(backbone)]:
-        able = [name for name, known in RUNTIMES.items() if all(map(known.takes, pool.backbones))]
+    others = [backbone.name for backbone in pool.backbones if not isinstance(backbone, TimmBackbone)]
+    if find_runtime(runtime).only_timm and others:
+        able = [name for name, known in RUNTIMES.items() if not known.only_timm]
         raise BuildError(
             f"the runtime {runtime!r} cannot serve {', '.join(others)}, given as ONNX files in the pool file; use "
             f"--runtime {' or '.join(able)}"

@@ -20,7 +20,7 @@ from build_engines.costs import Costs
 from build_engines.milliseconds import measure_costs
 from build_engines.throughput import Load
 from build_engines.workspace import Workspace
-from cascade_spec import read_cascade
+from cascade_spec import Serving, read_cascade
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones
 
@@ -113,6 +113,10 @@ def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwi
     assert "reused" not in run(build_cascade, *arguments, server.addresses.grpc)
     speeds = Speeds.read(tiny_pool, workspace, cascade)
     assert set(speeds.images_per_s) == {"small", "medium", "large", ENSEMBLE, CASCADE}
+    otherwise = workspace.folder / "otherwise.json"
+    for change in ({"confidence": "margin"}, {"mode": "ensemble"}, {"serving": Serving(reach="auto")}):
+        otherwise.write_text(dataclasses.replace(read_cascade(cascade), **change).to_json())
+        assert Speeds.read(tiny_pool, workspace, otherwise) is None
     costs = Costs.read(workspace.measured_costs)
     assert costs == {name: 1000 / speeds.images_per_s[name] for name in ("small", "medium", "large")}
     assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")

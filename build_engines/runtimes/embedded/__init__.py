@@ -15,15 +15,13 @@ MODEL = Path(__file__).with_name("model.py")
 class Embedded:
     """Serve a backbone by ONNX Runtime on one CPU core an instance."""
 
+    only_timm = False
+
     def configure(self, config: ModelConfig) -> None:
         """Choose the Python backend, one instance, one thread."""
         config.backend = "python"
         config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         config.parameters["intra_op_threads"].string_value = "1"
-
-    def takes(self, _: Backbone) -> bool:
-        """Take every backbone: each has an ONNX file."""
-        return True
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the Python model and the ONNX file that it loads."""

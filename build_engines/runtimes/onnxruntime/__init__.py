@@ -14,6 +14,8 @@ from build_engines.workspace import Workspace
 class OnnxRuntime:
     """Serve a backbone's ONNX file as it is."""
 
+    only_timm = False
+
     def configure(self, config: ModelConfig) -> None:
         """Choose the backend and one instance, on a GPU where there is one; the graph is optimised on loading."""
         config.backend = "onnxruntime"
@@ -21,10 +23,6 @@ class OnnxRuntime:
         config.default_model_filename = "model.onnx"
         config.instance_group.add(kind=ModelInstanceGroup.KIND_AUTO, count=1)
         add_warmup(config)
-
-    def takes(self, _: Backbone) -> bool:
-        """Take every backbone: each has an ONNX file."""
-        return True
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the ONNX file."""

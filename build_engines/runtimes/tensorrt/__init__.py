@@ -17,6 +17,8 @@ from build_engines.workspace import Workspace
 class TensorRT:
     """Serve a backbone's plan, one instance on every GPU."""
 
+    only_timm = False
+
     def configure(self, config: ModelConfig) -> None:
         """Choose the backend, GPUs, and CUDA graphs of a ladder of batch sizes; other sizes run without a graph."""
         config.backend = "tensorrt"
@@ -27,10 +29,6 @@ class TensorRT:
         cuda.graphs = True
         cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
         add_warmup(config)
-
-    def takes(self, _: Backbone) -> bool:
-        """Take every backbone: plans are built of ONNX files."""
-        return True
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the plan and its side file.

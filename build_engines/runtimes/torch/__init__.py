@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from build_engines.pool import Backbone, Pool, TimmBackbone
+from build_engines.pool import Backbone, Pool
 from build_engines.runtimes.ladder import ladder
 from build_engines.workspace import Workspace
 
@@ -19,6 +19,8 @@ PRECISIONS = ("fp16", "bf16", "fp32")
 class Torch:
     """Serve a backbone's exported program: on a GPU compiled and on CUDA graphs, on a CPU as it is."""
 
+    only_timm = True  # a program is exported of a PyTorch module
+
     def configure(self, config: ModelConfig) -> None:
         """Choose the Python backend, a GPU where there is one, FP16 there, and the batch sizes that get a graph."""
         config.backend = "python"
@@ -26,10 +28,6 @@ class Torch:
         config.parameters[PRECISION].string_value = PRECISIONS[0]
         config.parameters["batch_sizes"].string_value = ",".join(map(str, ladder(config.max_batch_size)))
         config.parameters["exported_by"].string_value = f"torch {version('torch')}"
-
-    def takes(self, backbone: Backbone) -> bool:
-        """Take timm's architectures only: a program is exported of a PyTorch module."""
-        return isinstance(backbone, TimmBackbone)
 
     def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
         """Name the Python model and the program that it runs, which is made here unless it is there up to date.

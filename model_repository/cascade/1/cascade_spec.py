@@ -197,6 +197,15 @@ class Cascade:
             raise SpecError(f"operating_point {str(operating_point)[:100]!r} is unknown; this cascade has: {known}")
         return tuple(as_number(threshold) for threshold in self.operating_points[operating_point].thresholds)
 
+    def gates_at(self, operating_point: str | None) -> tuple[float, ...]:
+        """Return what confidences are held against: those thresholds, which in an ensemble nothing reaches.
+
+        Raises:
+            SpecError: the cascade has no operating point of that name.
+        """
+        thresholds = self.thresholds_at(operating_point)
+        return (math.inf,) * len(thresholds) if self.mode == "ensemble" else thresholds
+
     def to_json(self) -> str:
         """Return the text of cascade.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"

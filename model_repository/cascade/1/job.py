@@ -113,7 +113,6 @@ def _last_stage(parameters: dict[str, Any], stages: int) -> int:
 
 def _thresholds(parameters: dict[str, Any], cascade: Cascade) -> tuple[float, ...]:
     try:
-        thresholds = cascade.thresholds_at(parameters.get("operating_point"))
+        return cascade.gates_at(parameters.get("operating_point"))
     except SpecError as error:
         raise BadRequest(str(error)) from error
-    return (math.inf,) * len(thresholds) if cascade.mode == "ensemble" else thresholds
