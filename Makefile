@@ -13,7 +13,8 @@ HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
 # What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
 ON_CPU := CUDA_VISIBLE_DEVICES=
-CHECKED := build_engines build_cascade embedded_server demo client/cascade_client model_repository/cascade/1 \
+CHECKED := build_engines build_cascade embedded_server demo client/cascade_client \
+  $(addprefix model_repository/cascade/1/,cascade_core cascade_serving) \
   benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py \
   $(addprefix benchmarks/,coverage.py encoded.py imagenet.py search.py)
 

@@ -27,7 +27,7 @@ from build_cascade.evaluation import wilson_interval
 from build_cascade.guarantee import Promise, choose_certified, right_answers, single
 from build_cascade.search import Candidate, Space, search
 from build_cascade.topk import SparsePredictions, read_npz_folder
-from build_engines.costs import Costs
+from build_engines.costs.costs import Costs
 
 POOL = ("squeezenet1_1", "resnet18", "resnet34", "densenet121", "resnet50", "resnet101", "resnet152")
 REFERENCES = ("resnet50", "resnet101", "resnet152")

@@ -68,9 +68,9 @@ from gpu_bench.studies import STUDIES, Study
 from gpu_bench.summary import limits, summarise
 from rich.console import Console
 
-from build_engines.files import fingerprint
-from build_engines.runtimes.torch.engine import check_torch
-from build_engines.workspace import Workspace
+from build_engines.pool.artifacts import Workspace
+from build_engines.repository.runtimes.torch.engine import check_torch
+from build_engines.support.atomic_files import fingerprint
 
 CLIENT_PROCESSES = 4
 console = Console(width=160)

@@ -17,7 +17,7 @@ from build_cascade.guarantee import Promise, choose_certified, single, split
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Space, search
 from build_cascade.topk import read_npz_folder
-from gating import COMBINES, CONFIDENCES
+from cascade_core.gating import COMBINES, CONFIDENCES
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 REFERENCES = RESNETS[2:]

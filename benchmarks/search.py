@@ -29,7 +29,7 @@ from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.search import Committee, as_problem, stage_statistics
 from build_cascade.topk import SparsePredictions, read_npz_folder
-from build_engines.costs import Costs
+from build_engines.costs.costs import Costs
 
 IMAGES, THRESHOLDS, THREADS, SEED = 25_000, 50, 2, 0
 LOOP_CELLS = 1500

@@ -12,9 +12,9 @@ from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, committee_frontier
-from build_engines.costs import Costs
-from build_engines.pool import Pool
-from cascade_spec import Cascade, OperatingPoint, Stage, as_written
+from build_engines.costs.costs import Costs
+from build_engines.pool.schema import Pool
+from cascade_core.spec import Cascade, OperatingPoint, Stage, as_written
 
 NO_GUARANTEE = "none: chosen on calibration images, reported on test images"
 FAST_LOSS = 0.01  # what the operating point `fast` may lose against the chosen accuracy

@@ -18,18 +18,18 @@ from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
 from build_cascade.report.table import table
 from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
+from build_cascade.served_throughput import Speeds, measure_speeds
 from build_cascade.settings import keep_settings
-from build_cascade.speed import Speeds, measure_speeds
 from build_cascade.topk import read_npy_pairs, read_npz_folder
-from build_engines.console import friendly_errors, progress_bar, say_notes
 from build_engines.errors import BuildError
-from build_engines.files import write_text_whole
-from build_engines.image_folder import open_image_folder, order_note
-from build_engines.pool import Pool, load_pool
-from build_engines.served import served_configs
-from build_engines.workspace import Workspace
-from cascade_spec import MAX_STAGES, Cascade, SpecError, read_cascade
-from gating import COMBINES, CONFIDENCES
+from build_engines.images.folder import open_image_folder, order_note
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Pool, load_pool
+from build_engines.repository.served_model import served_configs
+from build_engines.support.atomic_files import write_text_whole
+from build_engines.support.console import friendly_errors, progress_bar, say_notes
+from cascade_core.gating import COMBINES, CONFIDENCES
+from cascade_core.spec import MAX_STAGES, Cascade, SpecError, read_cascade
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()

@@ -11,7 +11,7 @@ import numpy as np
 
 from build_cascade.predictions import Predictions
 from build_cascade.search import Committee
-from gating import Outcome, replay
+from cascade_core.gating import Outcome, replay
 
 CONFIDENCE_LEVEL = 0.95
 

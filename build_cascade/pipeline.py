@@ -17,18 +17,18 @@ from build_cascade.choice import Bench, Goal, choose
 from build_cascade.errors import ChoiceError, PredictionError
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
-from build_cascade.note import check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
+from build_cascade.provenance import check_notes
 from build_cascade.search import Candidate, Space, search, weigh_freely
 from build_cascade.topk import SparsePredictions, read_set, write_set
-from build_engines.costs import Costs
-from build_engines.files import write_text_whole
-from build_engines.image_folder import ImageFolder
-from build_engines.pool import PLAIN_NAME, PRETRAINED, Pool
-from build_engines.record import ExportRecord
-from build_engines.served import ServedModel
-from build_engines.workspace import Workspace
+from build_engines.costs.costs import Costs
+from build_engines.export.manifest import ExportRecord
+from build_engines.images.folder import ImageFolder
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import PLAIN_NAME, PRETRAINED, Pool
+from build_engines.repository.served_model import ServedModel
+from build_engines.support.atomic_files import write_text_whole
 
 SPLITS = ("calibration", "test")
 FRONTIER = TypeAdapter(list[Candidate])

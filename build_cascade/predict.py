@@ -12,11 +12,11 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from build_cascade.errors import PredictionError
-from build_cascade.note import Note
 from build_cascade.predictions import UNREADABLE, Predictions, Probabilities, check_probabilities, write_images
-from build_engines.files import write_text_whole
-from build_engines.image_folder import ImageFolder
-from build_engines.served import ServedModel
+from build_cascade.provenance import Note
+from build_engines.images.folder import ImageFolder
+from build_engines.repository.served_model import ServedModel
+from build_engines.support.atomic_files import write_text_whole
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from build_cascade.errors import PredictionError
 from build_cascade.exhaustive.sources import DensePredictions, TopKPredictions
-from build_engines.files import write_text_whole, write_whole
-from build_engines.image_folder import ImageFolder
+from build_engines.images.folder import ImageFolder
+from build_engines.support.atomic_files import write_text_whole, write_whole
 
 Probabilities = npt.NDArray[np.float16]
 UNREADABLE = (OSError, ValueError, EOFError)  # what numpy raises for a damaged file

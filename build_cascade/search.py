@@ -19,8 +19,8 @@ from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
-from cascade_spec import MAX_STAGES
-from gating import Rule
+from cascade_core.gating import Rule
+from cascade_core.spec import MAX_STAGES
 
 GRID_THRESHOLDS = 50
 # Stage k's prediction counts r^(k-1) in the mean; 1 is the paper's rule, more lets the dear stages overrule the cheap.
@@ -40,8 +40,8 @@ class Committee:
     Attributes:
         stages: Backbone names, in order.
         weights: Of each stage in the mean.
-        confidence: A key of `gating.CONFIDENCES`.
-        combine: One of `gating.COMBINES`.
+        confidence: A key of `cascade_core.gating.CONFIDENCES`.
+        combine: One of `cascade_core.gating.COMBINES`.
     """
 
     stages: tuple[str, ...]
@@ -87,8 +87,8 @@ class Space:
     """Say which cascades are looked at.
 
     Attributes:
-        confidences: Keys of `gating.CONFIDENCES`, each tried.
-        combines: Of `gating.COMBINES`, each tried.
+        confidences: Keys of `cascade_core.gating.CONFIDENCES`, each tried.
+        combines: Of `cascade_core.gating.COMBINES`, each tried.
         ratios: Each r tried, where stage k counts r^(k-1).
         max_stages: The most stages.
         worst_cost: Most that an image may cost that runs every stage; None for no bound.
@@ -209,7 +209,7 @@ def greedy_candidate(
         costs: Of one image in each backbone.
         reference: The backbone to be compared with.
         alpha: Every stage is at least this many times as accurate as the reference on the images that it answers.
-        confidence: A key of `gating.CONFIDENCES`.
+        confidence: A key of `cascade_core.gating.CONFIDENCES`.
         max_stages: The most stages.
 
     Raises:

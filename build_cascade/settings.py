@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from cascade_spec import Cascade, SpecError, read_cascade
+from cascade_core.spec import Cascade, SpecError, read_cascade
 
 SET_BY_HAND = ("mode", "max_batch_size", "serving")
 

@@ -15,8 +15,8 @@ import numpy.typing as npt
 from build_cascade.errors import PredictionError
 from build_cascade.exhaustive.sources import TopKPredictions
 from build_cascade.predictions import Predictions, Probabilities, save_array
-from build_engines.costs import Costs
-from build_engines.files import write_text_whole, write_whole
+from build_engines.costs.costs import Costs
+from build_engines.support.atomic_files import write_text_whole, write_whole
 
 Pair = tuple[npt.NDArray[np.int32], Probabilities]
 KEPT_DENSE = 4  # a cascade's stages

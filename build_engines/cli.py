@@ -9,23 +9,24 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from build_engines.checkup import check_up
-from build_engines.console import friendly_errors, progress_bar, say_notes
-from build_engines.costs import Costs
-from build_engines.encoded import MAX_PIXELS
+from build_engines.costs.costs import Costs
+from build_engines.costs.latency import measure_costs
+from build_engines.costs.throughput import ROUNDS, Load
 from build_engines.errors import BuildError
-from build_engines.image_folder import order_note
-from build_engines.milliseconds import measure_costs
+from build_engines.export.audit import check_up
+from build_engines.export.manifest import ExportRecord
+from build_engines.images.folder import order_note
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
-from build_engines.pool import Pool, Precision, load_pool
-from build_engines.record import ExportRecord
-from build_engines.runtimes import RUNTIMES, check_takes
-from build_engines.runtimes.torch import PRECISIONS
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Pool, Precision, load_pool
+from build_engines.repository.cascade_entry import put_cascade
+from build_engines.repository.encoded import MAX_PIXELS
+from build_engines.repository.runtimes import RUNTIMES, check_takes
+from build_engines.repository.runtimes.torch import PRECISIONS
+from build_engines.repository.writer import backbone_entry, remove_encoded, write_encoded, write_files
+from build_engines.support.console import friendly_errors, progress_bar, say_notes
 from build_engines.tables import checkup_table, export_table, profile_table
-from build_engines.throughput import ROUNDS, Load
-from build_engines.triton_repository import backbone_entry, put_cascade, remove_encoded, write_encoded, write_files
-from build_engines.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console()
@@ -95,8 +96,8 @@ def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) 
     records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
     missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
     if missing:
-        from build_engines.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
-        from build_engines.samples import check_images  # noqa: PLC0415
+        from build_engines.export.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
+        from build_engines.images.samples import check_images  # noqa: PLC0415
 
         check_pool(loaded)
         canvases = check_images(loaded, images)
@@ -119,7 +120,7 @@ def repository(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
-    from build_engines.kept import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
+    from build_engines.repository.foreign_entries import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
         canvas_of_encoded,
         kept_of_others,
     )
@@ -175,7 +176,7 @@ def profile(
     build: Build = Path("build"),
 ) -> None:
     """Count the multiply-accumulates of every backbone; with --batch, measure the served ones too."""
-    from build_engines.profile import profile  # noqa: PLC0415 (torch takes seconds)
+    from build_engines.costs.macs_profile import profile  # noqa: PLC0415 (torch takes seconds)
 
     loaded = load_pool(pool)
     with progress_bar(console) as progress:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.table import Table
 
-from build_engines.checkup import Checkup
-from build_engines.costs import Costs
-from build_engines.pool import Pool
-from build_engines.published import published
-from build_engines.record import ExportRecord
+from build_engines.costs.costs import Costs
+from build_engines.costs.published import published
+from build_engines.export.audit import Checkup
+from build_engines.export.manifest import ExportRecord
+from build_engines.pool.schema import Pool
 
 if TYPE_CHECKING:
-    from build_engines.profile import Profile
+    from build_engines.costs.macs_profile import Profile
 
 NOTHING = "–"
 NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})

@@ -15,10 +15,10 @@ from pathlib import Path
 from rich.console import Console
 
 from build_cascade.pipeline import SPLITS
-from build_engines.console import KEPT, progress_bar
-from build_engines.image_folder import open_image_folder
-from build_engines.pool import Pool, load_pool
-from build_engines.workspace import Workspace
+from build_engines.images.folder import open_image_folder
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Pool, load_pool
+from build_engines.support.console import KEPT, progress_bar
 from demo.digits import write_digits
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from build_engines.backbone import create, data_config
-from build_engines.files import write_whole
-from build_engines.image_folder import ImageFolder
-from build_engines.pool import Backbone, Pool
-from build_engines.preprocessing import Preprocessing, ServedBackbone
+from build_engines.export.preprocessing import Preprocessing, ServedBackbone
+from build_engines.export.timm_source import create, data_config
+from build_engines.images.folder import ImageFolder
+from build_engines.pool.schema import Backbone, Pool
+from build_engines.support.atomic_files import write_whole
 
 SEED = 1
 BATCH_IMAGES = 32

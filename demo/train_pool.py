@@ -10,9 +10,9 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-from build_engines.files import fingerprint, write_text_whole
-from build_engines.image_folder import ImageFolder
-from build_engines.pool import Backbone, Pool
+from build_engines.images.folder import ImageFolder
+from build_engines.pool.schema import Backbone, Pool
+from build_engines.support.atomic_files import fingerprint, write_text_whole
 from demo import train as recipe
 
 PROCESSES = 2

@@ -15,7 +15,7 @@ from google.protobuf import text_format
 from pytriton.utils.distribution import get_stub_path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from cascade_spec import Cascade, SpecError, Stage, read_cascade
+from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
 
 MINIMUM_GLIBC = (2, 35)
 LAST_PORT = 65535

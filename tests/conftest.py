@@ -19,11 +19,12 @@ from helpers import (
 )
 from hypothesis import settings
 
-from build_engines.export import export
-from build_engines.pool import Pool, load_pool
-from build_engines.triton_repository import put_cascade, write_backbone, write_encoded
-from build_engines.workspace import Workspace
-from cascade_spec import Cascade, OperatingPoint, Serving, Stage
+from build_engines.export.export import export
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Pool, load_pool
+from build_engines.repository.cascade_entry import put_cascade
+from build_engines.repository.writer import write_backbone, write_encoded
+from cascade_core.spec import Cascade, OperatingPoint, Serving, Stage
 from embedded_server import EmbeddedServer
 
 STAGES = ("small", "medium", "large")

@@ -9,10 +9,10 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling, ModelInput, ModelInstanceGroup, ModelOutput
 
-from build_engines.runtimes import RUNTIMES
-from build_engines.runtimes.embedded import MODEL as EMBEDDED_MODEL
-from build_engines.triton_repository import CASCADE, put_cascade
-from cascade_spec import Cascade, Serving, Stage
+from build_engines.repository.cascade_entry import CASCADE, put_cascade
+from build_engines.repository.runtimes import RUNTIMES
+from build_engines.repository.runtimes.embedded import MODEL as EMBEDDED_MODEL
+from cascade_core.spec import Cascade, Serving, Stage
 from contenders.workload import CANVAS, CLASSES, STAGES, THRESHOLDS
 
 PACKAGE = Path(__file__).parent

@@ -8,15 +8,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from build_engines.backbone import gmacs
-from build_engines.export import export
+from build_engines.export.export import export
+from build_engines.export.manifest import ExportRecord
+from build_engines.export.timm_source import gmacs
 from build_engines.plans.command import make_plans, options_of
-from build_engines.pool import Backbone, Pool
-from build_engines.record import ExportRecord
-from build_engines.runtimes import RUNTIMES
-from build_engines.triton_repository import CASCADE, HOME, backbone_config, write_backbone, write_files
-from build_engines.workspace import Workspace
-from cascade_spec import Cascade, Serving, Stage
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone, Pool
+from build_engines.repository.cascade_entry import CASCADE, copy_cascade
+from build_engines.repository.runtimes import RUNTIMES
+from build_engines.repository.writer import backbone_config, write_backbone, write_files
+from cascade_core.spec import Cascade, Serving, Stage
 from gpu_bench.deck import candidates
 from gpu_bench.studies import Line
 
@@ -59,8 +60,7 @@ def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repositor
     """Write a line's cascade as an entry of the line's name: all of them are served at once."""
     entry = repository / line.name
     shutil.rmtree(entry, ignore_errors=True)
-    ignored = shutil.ignore_patterns("cascade.json", "__pycache__", ".*")
-    shutil.copytree(HOME / CASCADE, entry, ignore=ignored)
+    copy_cascade(entry)
     config = entry / "config.pbtxt"
     config.write_text(config.read_text().replace(f'name: "{CASCADE}"', f'name: "{line.name}"'))
     stages = tuple(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from build_engines.pool import Backbone, Pool
-from build_engines.profile import profile
+from build_engines.costs.macs_profile import profile
+from build_engines.pool.schema import Backbone, Pool
 from gpu_bench.studies import Line
 
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2}

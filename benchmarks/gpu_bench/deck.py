@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from build_engines.canvas import Canvas
-from cascade_spec import NEVER, as_number
-from gating import Outcome, Rule, replay
+from build_engines.images.canvas import Canvas
+from cascade_core.gating import Outcome, Rule, replay
+from cascade_core.spec import NEVER, as_number
 
 SIZE = 100  # images of a deck: shares of a hundredth are exact in it
 CHOICE = 4  # images to choose each one from

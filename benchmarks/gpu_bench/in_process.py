@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from build_engines.canvas import Canvas
-from gating import Outcome, Rule, Walk, stop_at
+from build_engines.images.canvas import Canvas
+from cascade_core.gating import Outcome, Rule, Walk, stop_at
 from gpu_bench.deck import Deck, Floats
 from gpu_bench.load import Seen
 from gpu_bench.runtimes import Predict

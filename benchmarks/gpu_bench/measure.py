@@ -14,8 +14,8 @@ import numpy as np
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
-from build_engines.files import write_text_whole
-from build_engines.pool import Pool
+from build_engines.pool.schema import Pool
+from build_engines.support.atomic_files import write_text_whole
 from gpu_bench.building import write_cascade
 from gpu_bench.deck import Deck, candidates, deal, thresholds_of
 from gpu_bench.in_process import InProcess, predict_all

@@ -15,11 +15,11 @@ from google.protobuf import text_format
 from google.protobuf.json_format import MessageToDict
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from build_engines.canvas import Canvas
 from build_engines.errors import BuildError
+from build_engines.images.canvas import Canvas
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
-from build_engines.pool import Precision
+from build_engines.pool.schema import Precision
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[Canvas], Floats]

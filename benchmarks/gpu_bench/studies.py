@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from build_engines.pool import Pool, Precision, TimmBackbone, load_pool
-from build_engines.zoo import of_timm
+from build_engines.export.timm_catalog import of_timm
+from build_engines.pool.schema import Pool, Precision, TimmBackbone, load_pool
 
 POOLS = Path(__file__).parents[2] / "pools"
 THROUGHPUT, LATENCY = "throughput", "latency"

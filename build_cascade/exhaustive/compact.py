@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.exhaustive.compiled import compiled, parallel, prange
-from gating import LOGARITHMS
+from cascade_core.gating import LOGARITHMS
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

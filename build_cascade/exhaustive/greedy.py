@@ -53,7 +53,7 @@ def greedy(
         problem: Predictions of M models on N images.
         reference: The model to be compared with; it satisfies the constraint everywhere, so the search ends.
         alpha: In (0, 1].
-        confidence: What ranks the images; a key of `gating.CONFIDENCES`.
+        confidence: What ranks the images; a key of `cascade_core.gating.CONFIDENCES`.
         max_stages: The most stages; None for no bound.
 
     Raises:

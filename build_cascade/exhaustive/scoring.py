@@ -20,7 +20,7 @@ from build_cascade.exhaustive.compact import CompactRows
 from build_cascade.exhaustive.compiled import compiled, parallel, prange
 from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem, RowBlocks
-from gating import COMBINES, CONFIDENCES, LOGARITHMS
+from cascade_core.gating import COMBINES, CONFIDENCES, LOGARITHMS
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from gating import COMBINES, CONFIDENCES
+from cascade_core.gating import COMBINES, CONFIDENCES
 
 _RANK = {"max_probability": 1, "margin": 2}
 _SLACK = 0.99  # far more than float32 rounding of a mean of four can take
@@ -21,8 +21,8 @@ class Setting:
 
     Attributes:
         weights: Of the stages, the first stage first; at least as many as there are stages.
-        confidence: A key of `gating.CONFIDENCES`.
-        combine: One of `gating.COMBINES`.
+        confidence: A key of `cascade_core.gating.CONFIDENCES`.
+        combine: One of `cascade_core.gating.COMBINES`.
 
     Raises:
         ValueError: If a name is unknown or a weight is not positive.

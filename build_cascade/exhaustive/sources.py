@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from build_cascade.exhaustive.compact import CompactRows, compact_dense, compact_topk, logarithms
 from build_cascade.exhaustive.setting import Setting
-from gating import EPSILON
+from cascade_core.gating import EPSILON
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]

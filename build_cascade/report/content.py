@@ -14,7 +14,7 @@ from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
 from build_cascade.report.spread import spread
 from build_cascade.search import Candidate, Committee, as_problem
-from cascade_spec import MAX_STAGES, Cascade
+from cascade_core.spec import MAX_STAGES, Cascade
 
 SINGLE = "single"
 CASCADE = "cascade"

@@ -13,7 +13,7 @@ from build_cascade.exhaustive.setting import Setting, geometric_weights
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
 from build_cascade.search import Committee, as_problem
-from cascade_spec import MAX_STAGES
+from cascade_core.spec import MAX_STAGES
 
 MOST_COMMITTEES = 2500  # a second on 25,000 images
 

@@ -15,8 +15,8 @@ from build_cascade.report import frontier_figure, stage_figures, words
 from build_cascade.report.content import CASCADE, POINT, Report
 from build_cascade.report.style import DARK, LIGHT, Drawing, as_data, save_png
 from build_cascade.report.table import accuracy_in_words, cells, cost_in_words, exits_in_words, headers
-from build_engines.files import write_text_whole
-from cascade_spec import Cascade
+from build_engines.support.atomic_files import write_text_whole
+from cascade_core.spec import Cascade
 
 PAGE = "index.html"
 

@@ -13,7 +13,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from build_engines.files import write_whole
+from build_engines.support.atomic_files import write_whole
 
 DOTS_PER_INCH = 150
 WIDTH_INCHES = 8.0

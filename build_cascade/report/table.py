@@ -9,7 +9,7 @@ from rich.table import Table
 from build_cascade.evaluation import Evaluation
 from build_cascade.report.content import CASCADE, POINT, Report, Row
 from build_engines.tables import keep_whole
-from cascade_spec import Cascade
+from cascade_core.spec import Cascade
 
 
 def headers(report: Report) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from build_cascade.choice import NO_GUARANTEE, Bench
 from build_cascade.evaluation import Evaluation
 from build_cascade.report.content import Report
 from build_cascade.report.table import accuracy_in_words, cost_in_words
-from build_engines.costs import MS
-from cascade_spec import NEVER, Cascade
+from build_engines.costs.costs import MS
+from cascade_core.spec import NEVER, Cascade
 
 ALIKE = 0.005  # a cost that differs by less is called the same
 

@@ -10,9 +10,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.doctor.entries import Place
 from build_engines.doctor.finding import Finding
-from build_engines.encoded import DECODE, ENCODED
-from build_engines.served import is_of_runtime
-from cascade_spec import Cascade, SpecError, Stage, read_cascade
+from build_engines.repository.encoded import DECODE, ENCODED
+from build_engines.repository.served_model import is_of_runtime
+from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
 
 LATEST = -1
 COPIES = 2  # of an image in shared memory at once: the caller's and a stage's

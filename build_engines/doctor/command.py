@@ -17,8 +17,8 @@ from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
+from build_engines.pool.artifacts import Workspace
 from build_engines.tables import keep_whole
-from build_engines.workspace import Workspace
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
 

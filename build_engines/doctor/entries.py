@@ -10,11 +10,12 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.doctor.finding import Finding
-from build_engines.files import sha256
 from build_engines.plans.record import Device, PlanRecord
-from build_engines.pool import SERVED_NAMES
-from build_engines.triton_repository import MADE_FROM, SHA256, VERSION
-from build_engines.workspace import Workspace
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import SERVED_NAMES
+from build_engines.repository.cascade_entry import VERSION
+from build_engines.repository.writer import MADE_FROM, SHA256
+from build_engines.support.atomic_files import sha256
 
 BACKENDS = ("onnxruntime", "python", "tensorrt")
 PLAN, SIDE_FILE = "model.plan", "plan.json"

@@ -11,7 +11,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from build_engines.console import progress_bar
 from build_engines.errors import BuildError, PlanError
 from build_engines.plans.compare import Comparison, obstacle
 from build_engines.plans.device import find_device
@@ -19,9 +18,10 @@ from build_engines.plans.make import batch_range, check_writable, make_plan
 from build_engines.plans.record import HardwareCompatibility, PlanCheck, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.plans.trtexec import trtexec_command
-from build_engines.pool import Backbone, Pool
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone, Pool
+from build_engines.support.console import progress_bar
 from build_engines.tables import keep_whole
-from build_engines.workspace import Workspace
 
 NOTHING = "–"
 IMAGES = 256  # to compare on, where there is a folder of them
@@ -106,7 +106,7 @@ def _comparison(trt: Any, pool: Pool, images: Path | None, console: Console) -> 
     if reason := obstacle():
         console.print(f"plans are not compared with ONNX Runtime: {reason}")
         return None
-    from build_engines.samples import check_images  # noqa: PLC0415 (scikit-learn takes a second)
+    from build_engines.images.samples import check_images  # noqa: PLC0415 (scikit-learn takes a second)
 
     return Comparison(trt, check_images(pool, images, IMAGES))
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from build_engines.canvas import Canvas
 from build_engines.errors import CheckError, PlanError
+from build_engines.images.canvas import Canvas
 from build_engines.plans.record import PlanCheck, PlanOptions
-from build_engines.pool import Backbone, Precision
+from build_engines.pool.schema import Backbone, Precision
 
 NEEDED = ("polygraphy", "onnxruntime")
 PROBABILITY_TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 1e-2}

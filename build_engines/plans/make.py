@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from build_engines.errors import CheckError, PlanError
-from build_engines.files import sha256, write_whole
+from build_engines.export.manifest import ExportRecord
 from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import build
-from build_engines.pool import Backbone
-from build_engines.record import ExportRecord
-from build_engines.workspace import Workspace
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone
+from build_engines.support.atomic_files import sha256, write_whole
 
 USUAL_BATCH = 8
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -8,8 +8,8 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_engines.errors import PlanError
-from build_engines.files import sha256
-from build_engines.workspace import Workspace
+from build_engines.pool.artifacts import Workspace
+from build_engines.support.atomic_files import sha256
 
 HardwareCompatibility = Literal["none", "ampere_plus", "same_compute_capability"]
 

@@ -23,10 +23,10 @@ from gpu_bench.studies import STUDIES
 from gpu_bench.summary import summarise
 from rich.console import Console
 
-from build_engines.backbone import served
-from build_engines.runtimes import RUNTIMES
-from build_engines.workspace import Workspace
-from gating import Rule, replay
+from build_engines.export.timm_source import served
+from build_engines.pool.artifacts import Workspace
+from build_engines.repository.runtimes import RUNTIMES
+from cascade_core.gating import Rule, replay
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 LINES = [pytest.param(study, line, id=line.name) for study in STUDIES.values() for line in study.lines]

@@ -14,8 +14,8 @@ from build_cascade.choice import NO_GUARANTEE, Bench, Goal, write_down
 from build_cascade.guarantee import Promise, choose_certified, single, split
 from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, Space, greedy_candidate, search, weigh_freely
-from build_engines.costs import Costs
-from build_engines.pool import load_pool
+from build_engines.costs.costs import Costs
+from build_engines.pool.schema import load_pool
 
 COSTS = Costs({"small": 0.1, "medium": 0.3, "large": 0.9})
 DEAREST = "large"

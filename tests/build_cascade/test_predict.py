@@ -14,13 +14,13 @@ from typer.testing import CliRunner
 
 from build_cascade.cli import app
 from build_cascade.errors import PredictionError
-from build_cascade.note import Note, check_notes
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
+from build_cascade.provenance import Note, check_notes
 from build_engines.errors import ServedError
-from build_engines.image_folder import open_image_folder, order_note
-from build_engines.served import ServedModel, is_of_runtime, runtime_of, served_configs
-from build_engines.triton_repository import MADE_FROM
+from build_engines.images.folder import open_image_folder, order_note
+from build_engines.repository.served_model import ServedModel, is_of_runtime, runtime_of, served_configs
+from build_engines.repository.writer import MADE_FROM
 
 PER_CLASS = 7
 

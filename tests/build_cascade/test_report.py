@@ -26,8 +26,8 @@ from build_cascade.report.table import accuracy_in_words, cost_in_words, exits_i
 from build_cascade.report.words import saving
 from build_cascade.search import Committee, search
 from build_cascade.topk import SparsePredictions, TopK
-from build_engines.costs import Costs
-from build_engines.pool import load_pool
+from build_engines.costs.costs import Costs
+from build_engines.pool.schema import load_pool
 
 NAMES = ("small", "medium", "large")
 ACCURATE = Goal(accuracy_at_least=0.8)

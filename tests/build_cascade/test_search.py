@@ -26,7 +26,7 @@ from build_cascade.search import (
     search,
     weigh_freely,
 )
-from gating import COMBINES, CONFIDENCES
+from cascade_core.gating import COMBINES, CONFIDENCES
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from build_cascade.cli import app
 from build_cascade.settings import SET_BY_HAND, keep_settings
-from cascade_spec import Cascade, Serving, Stage, read_cascade
+from cascade_core.spec import Cascade, Serving, Stage, read_cascade
 
 COMMANDS = {"search": ["search"], "greedy": ["greedy", "--alpha", "0.5"]}
 SERVING = Serving(workers_per_stage=3, max_images_in_flight=8, when_full="wait")

@@ -12,7 +12,7 @@ from build_cascade.guarantee import answers, right_answers, split
 from build_cascade.pipeline import import_set
 from build_cascade.search import Candidate, Committee, search, stage_statistics
 from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
-from build_engines.costs import Costs
+from build_engines.costs.costs import Costs
 
 COSTS = Costs({"a": 1.0, "b": 3.0})
 CLASSES, IMAGES = 9, 80

@@ -16,7 +16,7 @@ import numpy as np
 from cascade_client import CascadeClient
 with CascadeClient(sys.argv[1]) as client:
     print(client.classify([np.zeros((9, 9, 3), np.uint8)])[0].label)
-print([name for name in ("torch", "build_engines", "gating", "matplotlib") if importlib.util.find_spec(name)])
+print([name for name in ("torch", "build_engines", "cascade_core", "matplotlib") if importlib.util.find_spec(name)])
 """
 
 

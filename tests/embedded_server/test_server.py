@@ -12,7 +12,7 @@ import pytest
 from serving import serve_as
 from tritonclient.grpc import InferenceServerClient
 
-from build_engines.triton_repository import write_encoded
+from build_engines.repository.writer import write_encoded
 from embedded_server import EmbeddedServer, ServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
 

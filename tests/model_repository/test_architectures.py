@@ -9,12 +9,13 @@ import pytest
 from helpers import onnx_probabilities, random_canvases, spread_thresholds
 from serving import ask, offline
 
-from build_engines.export import export
-from build_engines.pool import TimmBackbone, load_pool
-from build_engines.triton_repository import put_cascade, write_backbone
-from build_engines.workspace import Workspace
+from build_engines.export.export import export
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import TimmBackbone, load_pool
+from build_engines.repository.cascade_entry import put_cascade
+from build_engines.repository.writer import write_backbone
 from cascade_client import CascadeClient
-from cascade_spec import Cascade, Serving, Stage
+from cascade_core.spec import Cascade, Serving, Stage
 from embedded_server import EmbeddedServer
 
 VIT = load_pool(Path(__file__).parents[2] / "pools" / "vit.yaml")

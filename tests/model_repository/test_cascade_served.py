@@ -10,9 +10,9 @@ from helpers import CANVAS, LABELS
 from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, offline
 from tritonclient.utils import InferenceServerException
 
-from cascade_spec import Cascade, Stage
+from cascade_core.gating import margin
+from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer
-from gating import margin
 
 
 def test_the_images_use_every_stage(tiny_cascade, predictions):

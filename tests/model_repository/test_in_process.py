@@ -11,7 +11,7 @@ import pytest
 from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, is_empty, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
-from build_engines import triton_repository
+from build_engines.repository import cascade_entry
 from embedded_server import EmbeddedServer, ServerError
 
 EVERYTHING = (*FIELDS, "probabilities", "stage_confidence")
@@ -142,12 +142,12 @@ def test_the_stages_are_found_through_links(repository_copy, tiny_cascade, image
 
 
 def test_new_exports_are_taken_up_with_the_cascade(repository_copy, tiny_cascade, images, predictions, monkeypatch):
-    monkeypatch.setattr(triton_repository, "HOME", repository_copy)
+    monkeypatch.setattr(cascade_entry, "_holds_the_packages", lambda _: True)
     serve_as(repository_copy, tiny_cascade, reach="in_process")
     first, last = (repository_copy / tiny_cascade.stages[place].model / "1" / "model.onnx" for place in (0, -1))
     with EmbeddedServer(repository_copy) as server:
         shutil.copy(last, first)
-        triton_repository.put_cascade(repository_copy)
+        cascade_entry.put_cascade(repository_copy)
         server.load("cascade")
         served = ask(server, "cascade", images[:16], ["probabilities"], max_stage=1)["probabilities"]
     np.testing.assert_allclose(served, predictions[-1][:16], atol=1e-3)  # what is kept of a stage is FP16

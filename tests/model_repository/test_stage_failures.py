@@ -11,8 +11,8 @@ from serving import FIELDS, ask, assert_equal, change_stage, eventually, is_empt
 from tritonclient.utils import InferenceServerException
 
 from cascade_client import CascadeClient
+from cascade_core.gating import Rule, replay
 from embedded_server import EmbeddedServer
-from gating import Rule, replay
 
 EVERYTHING = (*FIELDS, "degraded", "probabilities", "stage_confidence")
 UPSET = 255

@@ -8,8 +8,8 @@ import numpy as np
 import onnxruntime
 import yaml
 
-from build_engines.pool import Pool
-from gating import accumulate, max_probability, mean_prediction
+from build_engines.pool.schema import Pool
+from cascade_core.gating import accumulate, max_probability, mean_prediction
 
 CANVAS = 32
 CLASSES = 5
@@ -44,7 +44,7 @@ def save_random_weights(pool: Pool, seed: int = 0) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from build_engines.backbone import create
+    from build_engines.export.timm_source import create
 
     for place, backbone in enumerate(pool.backbones):
         torch.manual_seed(seed + place)

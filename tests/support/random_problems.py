@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 from hypothesis import strategies as st
 
-import gating
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import DensePredictions, Problem, TopKPredictions
+from cascade_core import gating
 
 LEVELS = np.array([0, 1e-7, 1e-4, 0.1, 0.125, 0.2, 0.3, 0.5, 0.9, 0.9996, 1.0])
 

@@ -15,9 +15,9 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from cascade_spec import Cascade
+from cascade_core.gating import Outcome, replay
+from cascade_core.spec import Cascade
 from embedded_server import EmbeddedServer
-from gating import Outcome, replay
 
 IMAGES = 96
 FIELDS = ("class_id", "confidence", "exit_stage")

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from random_problems import dense_rows, make_pool, pools, to_topk
 
-import gating
 from build_cascade.exhaustive.compact import logarithms
 from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import DensePredictions, Problem, RowBlocks, TopKPredictions
-from gating import EPSILON
+from cascade_core import gating
+from cascade_core.gating import EPSILON
 
 slow = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4).map(tuple)

@@ -1,1 +1,0 @@
-../client/cascade_client/canvas.py

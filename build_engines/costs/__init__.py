@@ -1,0 +1,1 @@
+"""What one image costs in each backbone: counted, published and measured."""

@@ -1,0 +1,87 @@
+"""Preprocessing inside the graph: canvas to input size, normalisation, softmax.
+
+Resizing is two constant matrix products, y = A·x·Aᵀ, where A holds the weights of an antialiased resize followed by
+a centre crop: TensorRT's parser takes it, and every backbone of a cascade takes the same UINT8 canvas.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from build_engines.pool.schema import Channels
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Say how a backbone wants its images, in timm's terms.
+
+    Attributes:
+        input_size: Side of the square input, in pixels.
+        crop_pct: Share of the resized image's side that the centre crop keeps.
+        interpolation: `bicubic` or `bilinear`, both antialiased.
+        mean: Of each channel, of pixels in 0..1.
+        std: Of each channel, of pixels in 0..1.
+    """
+
+    input_size: int
+    crop_pct: float
+    interpolation: str
+    mean: Channels
+    std: Channels
+
+
+def resize_matrix(canvas: int, data: DataConfig) -> Tensor:
+    """Return A, FP32 [input_size, canvas]: antialiased resize of a line of pixels, then centre crop.
+
+    The image is resized to floor(input_size / crop_pct), as timm's evaluation transform does.
+    """
+    resized = math.floor(data.input_size / data.crop_pct)
+    identity = torch.eye(canvas)[None, None]
+    rows = F.interpolate(identity, (resized, canvas), mode=data.interpolation, antialias=True)[0, 0]
+    top = round((resized - data.input_size) / 2)
+    return rows[top : top + data.input_size].contiguous()
+
+
+class Preprocessing(nn.Module):
+    """Map UINT8 [B, S, S, 3] to normalised FP32 [B, 3, input_size, input_size]."""
+
+    def __init__(self, canvas: int, data: DataConfig) -> None:
+        super().__init__()
+        matrix = resize_matrix(canvas, data)
+        self.is_identity = matrix.shape[0] == canvas and torch.equal(matrix, torch.eye(canvas))
+        self.register_buffer("matrix", matrix)
+        self.register_buffer("mean", torch.tensor(data.mean).view(3, 1, 1) * 255)
+        self.register_buffer("std", torch.tensor(data.std).view(3, 1, 1) * 255)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Resize, crop and normalise a batch of canvases."""
+        # TensorRT takes UINT8 as an input only, so it is cast first. Without .contiguous() the exporter keeps
+        # channels-last strides and emits Range and Gather on the batch.
+        pixels = image.float().permute(0, 3, 1, 2).contiguous()
+        return (self.resize(pixels) - self.get_buffer("mean")) / self.get_buffer("std")
+
+    def resize(self, pixels: Tensor) -> Tensor:
+        """Resize and crop FP32 [B, 3, S, S] in 0..255: first lines, then columns, each cut to 0..255 as in Pillow."""
+        if self.is_identity:
+            return pixels
+        matrix = self.get_buffer("matrix")
+        lines = (pixels @ matrix.T).clamp(0, 255)
+        return (matrix @ lines).clamp(0, 255)
+
+
+class ServedBackbone(nn.Module):
+    """Map UINT8 [B, S, S, 3] to probabilities FP32 [B, C]: what Triton serves of a backbone."""
+
+    def __init__(self, preprocessing: Preprocessing, backbone: nn.Module) -> None:
+        super().__init__()
+        self.preprocessing = preprocessing
+        self.backbone = backbone
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Classify a batch of canvases."""
+        return torch.softmax(self.backbone(self.preprocessing(image)).float(), dim=1)

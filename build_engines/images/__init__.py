@@ -1,0 +1,1 @@
+"""Image folders, sample images and the canvas."""

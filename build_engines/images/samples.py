@@ -1,0 +1,38 @@
+"""Real images to check with, read without torch or timm: NVIDIA's container has neither."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_sample_images
+
+from build_engines.images.canvas import Canvas, to_canvas
+from build_engines.images.folder import open_image_folder
+from build_engines.pool.schema import Pool
+
+SAMPLE_CROPS = 16
+CHECK_IMAGES = 64
+
+
+def check_images(pool: Pool, folder: Path | None, count: int = CHECK_IMAGES) -> Canvas:
+    """Return images to check with, UINT8 [N, S, S, 3]: some of a labelled folder, or crops of two photographs.
+
+    Raises:
+        ImageFolderError: the folder cannot be used.
+    """
+    if folder is None:
+        return sample_canvases(pool.canvas)
+    return open_image_folder(folder, pool.labels).spread(count).canvases(pool.canvas)
+
+
+def sample_canvases(size: int) -> Canvas:
+    """Return crops of scikit-learn's two photographs on the canvas: UINT8 [16, size, size, 3]."""
+    crops = []
+    generator = np.random.default_rng(0)
+    for photograph in load_sample_images().images:
+        for _ in range(SAMPLE_CROPS // 2):
+            side = int(generator.integers(200, photograph.shape[0]))
+            top, left = (int(generator.integers(0, extent - side)) for extent in photograph.shape[:2])
+            crops.append(to_canvas(photograph[top : top + side, left : left + side], size))
+    return np.stack(crops)

@@ -1,0 +1,1 @@
+"""The pool file, its labels, and the files built from it."""

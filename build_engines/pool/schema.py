@@ -1,0 +1,224 @@
+"""The pool file: which backbones may be chosen from, over one label set."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+
+from build_engines.errors import PoolError
+from build_engines.pool.labels import resolve_labels
+from build_engines.support.atomic_files import read_text
+
+PRETRAINED = "pretrained"
+RANDOM = "random"
+TIMM, ONNX = "a timm backbone", "an ONNX backbone"
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of a folder or an entry, nowhere else than where it is put
+SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
+
+Precision = Literal["fp32", "fp16"]
+Channels = tuple[float, float, float]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Backbone(BaseModel, ABC):
+    """Describe one pretrained classifier, wherever it comes from.
+
+    Attributes:
+        mean: Of each channel; what `std` divides is the difference from it.
+        crop_pct: Share of the resized image's side that the centre crop keeps.
+        interpolation: Of the resize, which is antialiased.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=PLAIN_NAME)]
+    input_size: Annotated[int, Field(ge=8, le=2048)]
+    classes: Annotated[int, Field(ge=1)]
+    mean: Channels | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
+    crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
+    interpolation: Literal["bicubic", "bilinear"] | None = None
+    precision: Precision = "fp32"
+    max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+
+    @property
+    @abstractmethod
+    def source(self) -> str:
+        """Say where the weights come from: the name of a file, `pretrained` or `random`."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Tell whether timm downloads the weights."""
+        return self.source == PRETRAINED
+
+    @property
+    def is_random(self) -> bool:
+        """Tell whether the weights are drawn at random: for measuring and checking only."""
+        return self.source == RANDOM
+
+    @property
+    def has_file(self) -> bool:
+        """Tell whether the weights lie in a file of the user's."""
+        return not self.is_pretrained and not self.is_random
+
+    def with_random_weights(self) -> Self:
+        """Return the same architecture with random weights; a backbone that is a file stays as it is."""
+        return self
+
+
+class TimmBackbone(Backbone):
+    """Name an architecture of timm's, its weights and its input size.
+
+    Preprocessing fields left out are taken from timm's `pretrained_cfg`; `mean` and `std` are of pixels in 0..1.
+    """
+
+    architecture: str
+    weights: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """Return `weights`."""
+        return self.weights
+
+    def with_random_weights(self) -> Self:
+        """Return the same architecture with random weights."""
+        return self.model_copy(update={"weights": RANDOM})
+
+
+class OnnxBackbone(Backbone):
+    """Name an ONNX file that maps FP32 images to logits or probabilities, and say how it wants them.
+
+    What changes the answers and cannot be read off the file has no default. Preprocessing fields left out mean: resized
+    whole (`crop_pct` 1), `bicubic`, no normalisation.
+
+    Attributes:
+        layout: Order of the file's input: `NCHW` or `NHWC`.
+        value_range: Of its pixels, 0..1 or 0..255, before `mean` is taken off and `std` divides: both in that range.
+        colours: Order of its channels, which is that of `mean` and `std` too.
+        output: Whether it answers `logits` (log-probabilities are such) or `probabilities`.
+        gmacs: Cost of an image, where it cannot be counted.
+    """
+
+    onnx: str
+    layout: Literal["NCHW", "NHWC"]
+    value_range: Literal[1, 255]
+    output: Literal["logits", "probabilities"]
+    colours: Literal["RGB", "BGR"] = "RGB"
+    gmacs: Positive | None = None
+
+    @property
+    def source(self) -> str:
+        """Return the name of the ONNX file."""
+        return self.onnx
+
+
+def _kind(entry: object) -> str:
+    return ONNX if isinstance(entry, OnnxBackbone) or (isinstance(entry, dict) and "onnx" in entry) else TIMM
+
+
+AnyBackbone = Annotated[Annotated[TimmBackbone, Tag(TIMM)] | Annotated[OnnxBackbone, Tag(ONNX)], Discriminator(_kind)]
+
+
+class Pool(BaseModel):
+    """Hold the backbones of one label set and the canvas they all take."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(pattern=PLAIN_NAME)]
+    canvas: Annotated[int, Field(ge=8, le=2048)]
+    labels: Annotated[tuple[str, ...], Field(min_length=1)]
+    backbones: Annotated[tuple[AnyBackbone, ...], Field(min_length=1)]
+    folder: Path
+    sha256: str
+
+    @model_validator(mode="after")
+    def _one_name_one_label_set(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("two labels are the same; every class needs its own name")
+        repeated = [name for name, count in Counter(b.name for b in self.backbones).items() if count > 1]
+        if repeated:
+            raise ValueError(f"two backbones are called {repeated[0]!r}; give each its own name")
+        taken = sorted(SERVED_NAMES & {b.name for b in self.backbones})
+        if taken:
+            raise ValueError(f"{taken[0]!r} is served beside the backbones; call the backbone something else")
+        for backbone in self.backbones:
+            if backbone.classes != len(self.labels):
+                raise ValueError(
+                    f"backbone {backbone.name!r} has {backbone.classes} classes but the pool has "
+                    f"{len(self.labels)} labels; every backbone of a pool answers over the same labels"
+                )
+        return self
+
+    def variant(self, *, random_weights: bool = False, precision: Precision | None = None) -> Pool:
+        """Return the same architectures with random weights or in another precision, under a name of their own."""
+        backbones = tuple(b.with_random_weights() if random_weights else b for b in self.backbones)
+        if precision:
+            backbones = tuple(backbone.model_copy(update={"precision": precision}) for backbone in backbones)
+        name = "-".join(part for part in (self.name, RANDOM * random_weights, precision) if part)
+        return self.model_copy(update={"name": name, "backbones": backbones})
+
+    def weights_file(self, backbone: Backbone) -> Path:
+        """Return where a backbone's own weights lie; relative paths start at the pool file's folder."""
+        return (self.folder / backbone.source).resolve()
+
+    def backbone(self, name: str) -> Backbone:
+        """Return the backbone called `name`.
+
+        Raises:
+            PoolError: there is none.
+        """
+        for backbone in self.backbones:
+            if backbone.name == name:
+                return backbone
+        known = ", ".join(b.name for b in self.backbones)
+        raise PoolError(f"pool {self.name!r} has no backbone {name!r}; it has: {known}")
+
+
+def load_pool(path: Path) -> Pool:
+    """Read and validate a pool file.
+
+    Args:
+        path: A YAML file.
+
+    Raises:
+        PoolError: the file is missing, is no YAML, or breaks a rule of the format.
+    """
+    text = read_text(path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PoolError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PoolError(f"{path} must be a mapping with name, canvas, labels and backbones")
+    for reserved in ("folder", "sha256"):
+        if reserved in content:
+            raise PoolError(f"{path}: {reserved} is no field of a pool file; take it out")
+    if "labels" in content:
+        content["labels"] = resolve_labels(content["labels"], path)
+    try:
+        return Pool(**content, folder=path.parent, sha256=hashlib.sha256(text.encode()).hexdigest())
+    except (ValidationError, TypeError) as error:
+        raise PoolError(f"{path}: {_explain(error)}") from error
+
+
+def _explain(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return str(error)
+    entries = error.errors()
+    places = [entry["loc"] for entry in entries]
+    return "; ".join(
+        f"{_place(place)}: {entry['msg'].removeprefix('Value error, ')}"
+        for place, entry in zip(places, entries, strict=True)
+        if not any(other[: len(place)] == place and other != place for other in places)  # what follows from another
+    )
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in parts if part not in (TIMM, ONNX)) or "pool"

@@ -1,0 +1,1 @@
+"""Exported backbones to a Triton model repository, and what it serves."""

@@ -1,0 +1,58 @@
+"""The entry of the cascade: its configuration, the model that Triton loads, and the packages which that imports."""
+
+from __future__ import annotations
+
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+from types import ModuleType
+
+import cascade_core
+import cascade_serving
+from build_engines.support.atomic_files import clear_leftovers, write_folder_whole
+
+CASCADE = "cascade"
+CASCADE_FILE = "cascade.json"
+VERSION = "1"
+PACKAGES = (cascade_core, cascade_serving)
+
+
+def put_cascade(repository: Path) -> None:
+    """Copy the BLS model of the cascade into a model repository; its cascade.json stays.
+
+    In the repository that the packages themselves lie in, nothing is copied. Either way the entry is newer than the
+    backbones then: Triton loads again what has changed, and in process the cascade holds their networks.
+    """
+    target = repository / CASCADE
+    clear_leftovers(target)
+    kept = target / CASCADE_FILE
+    if _holds_the_packages(target):
+        if kept.is_file():
+            kept.touch()
+        return
+    text = kept.read_bytes() if kept.is_file() else None
+
+    def write(folder: Path) -> None:
+        copy_cascade(folder)
+        if text is not None:
+            (folder / CASCADE_FILE).write_bytes(text)
+
+    write_folder_whole(target, write)
+
+
+def copy_cascade(entry: Path) -> None:
+    """Copy all of the cascade's entry but its cascade.json into a folder, which need not be there."""
+    for package in PACKAGES:
+        with as_file(files(package)) as source:
+            ignored = shutil.ignore_patterns("__pycache__", ".*")
+            shutil.copytree(source, entry / VERSION / package.__name__, dirs_exist_ok=True, ignore=ignored)
+    for name, folder in (("config.pbtxt", entry), ("model.py", entry / VERSION)):
+        (folder / name).write_bytes(files(__name__).joinpath(name).read_bytes())
+
+
+def _holds_the_packages(entry: Path) -> bool:
+    return all((entry / VERSION / package.__name__).resolve() == _folder(package) for package in PACKAGES)
+
+
+def _folder(package: ModuleType) -> Path:
+    return Path(str(files(package))).resolve()

@@ -1,0 +1,1 @@
+../../../model_repository/cascade/1/model.py

@@ -1,0 +1,70 @@
+"""The runtimes that can serve a backbone; each folder knows one Triton backend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from build_engines.errors import BuildError
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone, Pool, TimmBackbone
+from build_engines.repository.runtimes.embedded import Embedded
+from build_engines.repository.runtimes.onnxruntime import OnnxRuntime
+from build_engines.repository.runtimes.tensorrt import TensorRT
+from build_engines.repository.runtimes.torch import Torch
+
+
+class Runtime(Protocol):
+    """Serve a backbone by one of Triton's backends.
+
+    Attributes:
+        only_timm: Whether it serves timm's architectures alone, not what is given as an ONNX file.
+    """
+
+    only_timm: bool
+
+    def configure(self, config: ModelConfig) -> None:
+        """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
+
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+        """Name the files of a version folder, and which file each is a copy of; what takes no step of its own is made.
+
+        Raises:
+            BuildError: one is missing or out of date.
+        """
+
+
+RUNTIMES: dict[str, Runtime] = {
+    "embedded": Embedded(),
+    "onnxruntime": OnnxRuntime(),
+    "tensorrt": TensorRT(),
+    "torch": Torch(),
+}
+
+
+def find_runtime(name: str) -> Runtime:
+    """Return a runtime by its name.
+
+    Raises:
+        BuildError: there is none.
+    """
+    if name not in RUNTIMES:
+        raise BuildError(f"unknown runtime {name!r}; known are {', '.join(RUNTIMES)}")
+    return RUNTIMES[name]
+
+
+def check_takes(pool: Pool, runtime: str) -> None:
+    """Check that a runtime can serve every backbone of a pool.
+
+    Raises:
+        BuildError: it cannot, or there is none of this name.
+    """
+    others = [backbone.name for backbone in pool.backbones if not isinstance(backbone, TimmBackbone)]
+    if find_runtime(runtime).only_timm and others:
+        able = [name for name, known in RUNTIMES.items() if not known.only_timm]
+        raise BuildError(
+            f"the runtime {runtime!r} cannot serve {', '.join(others)}, given as ONNX files in the pool file; use "
+            f"--runtime {' or '.join(able)}"
+        )

@@ -1,0 +1,28 @@
+"""ONNX Runtime in process, under Triton's Python backend: what the pip-installed server can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
+
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone, Pool
+
+MODEL = Path(__file__).with_name("model.py")
+
+
+class Embedded:
+    """Serve a backbone by ONNX Runtime on one CPU core an instance."""
+
+    only_timm = False
+
+    def configure(self, config: ModelConfig) -> None:
+        """Choose the Python backend, one instance, one thread."""
+        config.backend = "python"
+        config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
+        config.parameters["intra_op_threads"].string_value = "1"
+
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+        """Name the Python model and the ONNX file that it loads."""
+        return {"model.py": MODEL, "model.onnx": workspace.onnx(backbone.name)}

@@ -1,0 +1,52 @@
+"""TensorRT plans: what NVIDIA's container runs, on the kind of GPU that they were built on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, ModelOptimizationPolicy
+
+from build_engines.errors import PlanError
+from build_engines.plans.record import PlanRecord
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone, Pool
+from build_engines.repository.runtimes.cuda_graph_batches import ladder
+from build_engines.repository.runtimes.warmup import add_warmup
+
+
+class TensorRT:
+    """Serve a backbone's plan, one instance on every GPU."""
+
+    only_timm = False
+
+    def configure(self, config: ModelConfig) -> None:
+        """Choose the backend, GPUs, and CUDA graphs of a ladder of batch sizes; other sizes run without a graph."""
+        config.backend = "tensorrt"
+        config.platform = "tensorrt_plan"
+        config.default_model_filename = "model.plan"
+        config.instance_group.add(kind=ModelInstanceGroup.KIND_GPU, count=1)
+        cuda = config.optimization.cuda
+        cuda.graphs = True
+        cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
+        add_warmup(config)
+
+    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+        """Name the plan and its side file.
+
+        Raises:
+            PlanError: there is no plan of the ONNX file at hand, or it takes no batch as large as the pool file says.
+        """
+        largest = PlanRecord.required(workspace, backbone.name).options.batch[-1]
+        if largest < backbone.max_batch_size:
+            raise PlanError(
+                f"{workspace.plan(backbone.name)} takes batches of {largest}, the pool file says "
+                f"{backbone.max_batch_size}; run build-engines plan on this pool (make engines: in NVIDIA's container)"
+            )
+        return {"model.plan": workspace.plan(backbone.name), "plan.json": workspace.plan_record(backbone.name)}
+
+
+def _graph(config: ModelConfig, batch_size: int) -> ModelOptimizationPolicy.Cuda.GraphSpec:
+    graph = ModelOptimizationPolicy.Cuda.GraphSpec(batch_size=batch_size)
+    for taken in config.input:
+        graph.input[taken.name].dim.extend(taken.dims)
+    return graph

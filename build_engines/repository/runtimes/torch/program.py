@@ -1,0 +1,85 @@
+"""Make the program that the runtime `torch` serves: the whole graph as torch.export writes it, checked."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from build_engines.errors import CheckError
+from build_engines.export.manifest import made_of
+from build_engines.export.parity import BATCHES, PROBABILITY_TOLERANCES
+from build_engines.export.preprocessing import ServedBackbone
+from build_engines.export.timm_catalog import of_timm
+from build_engines.export.timm_source import served
+from build_engines.images.samples import sample_canvases
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import Backbone, Pool
+from build_engines.support.atomic_files import sha256, write_text_whole, write_whole
+
+EXAMPLE_BATCH = 2
+
+
+class ProgramRecord(BaseModel):
+    """Say what a program was made of, and which file it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    made_of: str
+    program_sha256: str
+
+
+def make_program(pool: Pool, backbone: Backbone, workspace: Workspace) -> Path:
+    """Export the program of a backbone, in FP32, unless it is there up to date; return where it lies.
+
+    Raises:
+        PoolError: unknown architecture or arguments.
+        WeightsError: the weights are missing or do not fit.
+        CheckError: the program does not agree with the backbone; it is not kept.
+    """
+    path = workspace.program(backbone.name)
+    if not _is_current(pool, backbone, workspace):
+        module = served(pool, of_timm(backbone))
+        write_whole(path, lambda aside: _write(backbone.name, module, pool.canvas, aside))
+        record = ProgramRecord(made_of=made_of(pool, backbone), program_sha256=sha256(path))
+        write_text_whole(workspace.program_record(backbone.name), record.model_dump_json(indent=2))
+    return path
+
+
+def _is_current(pool: Pool, backbone: Backbone, workspace: Workspace) -> bool:
+    try:
+        record = ProgramRecord.model_validate_json(workspace.program_record(backbone.name).read_bytes())
+        same_file = sha256(workspace.program(backbone.name)) == record.program_sha256
+    except (OSError, ValidationError):
+        return False
+    return same_file and record.made_of == made_of(pool, backbone)
+
+
+def _write(name: str, module: ServedBackbone, canvas: int, path: Path) -> None:
+    example = torch.zeros(EXAMPLE_BATCH, canvas, canvas, 3, dtype=torch.uint8)
+    program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # names files of this machine
+    with path.open("wb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights that are views of others: they are compared below
+        torch.export.save(program, file)
+    _check(name, module, path, canvas)
+
+
+@torch.inference_mode()
+def _check(name: str, module: ServedBackbone, path: Path, canvas: int) -> None:
+    """Compare the file with what it was made of."""
+    with path.open("rb") as file:
+        written = torch.export.load(file).module()
+    images, tolerance = sample_canvases(canvas), PROBABILITY_TOLERANCES["fp32"]
+    for batch in BATCHES:
+        rows = torch.from_numpy(np.resize(images, (batch, *images.shape[1:])))
+        difference = float((written(rows) - module(rows)).abs().max())
+        if not difference <= tolerance:  # so put, NaN fails too
+            raise CheckError(
+                f"backbone {name!r}: the exported PyTorch program differs by {difference:.2g} "
+                f"(tolerance {tolerance}) at a batch of {batch}; it was not kept"
+            )

@@ -1,0 +1,1 @@
+"""The cascade as Triton's Python backend runs it."""

@@ -1,0 +1,118 @@
+"""One request to the cascade: what it asks for, whether it is still wanted, and its answer."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import triton_python_backend_utils as pb_utils
+
+from cascade_core.gating import Outcome, stop_at
+from cascade_core.spec import Cascade, SpecError
+from cascade_serving.errors import BadRequest, Cancelled, TooLate
+
+INPUT = "image"
+MICROSECONDS = 1e6
+# Asking Triton whether a request was cancelled takes about 0.1 ms: too long for one that has only just come.
+JUST_COME_S = 0.02
+_tickets = itertools.count()
+
+
+class Job:
+    """Hold a request's images and what it asked for.
+
+    Attributes:
+        ticket: Its place in the order of arrival.
+        arrived_s: When it came, on the monotonic clock.
+        tensor: The images as Triton sent them.
+        images: UINT8 [n, S, S, 3], a view of the tensor, which must outlive it.
+        last_stage: The last stage that the caller will pay; 1 is the first.
+        thresholds: FP32 [K]; -inf from that stage.
+    """
+
+    def __init__(self, request: Any, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:  # noqa: ANN401 (no stub)
+        """Read a request to a cascade with these labels.
+
+        Raises:
+            BadRequest: a parameter has no meaning here.
+        """
+        self.ticket = next(_tickets)
+        self.arrived_s = time.monotonic()
+        self._request = request
+        self._labels = labels
+        self._timeout_s = request.timeout() / MICROSECONDS or math.inf
+        self.tensor = pb_utils.get_input_tensor_by_name(request, INPUT)
+        self.images: npt.NDArray[np.uint8] = self.tensor.as_numpy()
+        parameters = json.loads(request.parameters() or "{}")
+        self.last_stage = _last_stage(parameters, len(cascade.stages))
+        self.thresholds = stop_at(_thresholds(parameters, cascade), self.last_stage)
+
+    def check_wanted(self, stage: str) -> None:
+        """Look, before a stage, whether the answer is still of use.
+
+        Raises:
+            TooLate: the timeout that came with the request has passed.
+            Cancelled: the client has gone or given up.
+        """
+        age_s = time.monotonic() - self.arrived_s
+        if age_s > self._timeout_s:
+            raise TooLate(f"the request's timeout of {self._timeout_s:g} s passed before stage {stage!r}")
+        if age_s > JUST_COME_S and self._request.is_cancelled():
+            raise Cancelled(f"the request was cancelled before stage {stage!r}")
+
+    def answer(self, outcome: Outcome, degraded: npt.NDArray[np.bool_]) -> Any:  # noqa: ANN401
+        """Build the response: an answer an image, and bool [n] of which are degraded."""
+        values: dict[str, Callable[[], npt.NDArray[Any]]] = {
+            "class_id": lambda: outcome.class_id[:, None],
+            "confidence": lambda: outcome.confidence[:, None],
+            "degraded": lambda: degraded[:, None],
+            "exit_stage": lambda: outcome.exit_stage[:, None],
+            "label": lambda: self._labels[outcome.class_id][:, None],
+            "probabilities": lambda: outcome.probabilities,
+            "stage_confidence": lambda: outcome.stage_confidence,
+        }
+        # An output that was not asked for is freed without the GIL: the stub crashes under concurrency (Triton 24.10).
+        wanted = self._request.requested_output_names() or list(values)
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, values[name]()) for name in wanted])
+
+    def send(self, response: Any) -> None:  # noqa: ANN401
+        """Send the one response to the request."""
+        send(self._request, response)
+
+
+def send(request: Any, response: Any) -> None:  # noqa: ANN401
+    """Send the one response to a request, from whatever thread."""
+    request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def outputs(cascade: Cascade) -> list[dict[str, Any]]:
+    """Return the cascade's outputs as Triton's configuration takes them."""
+    return [
+        {"name": "class_id", "data_type": "TYPE_INT32", "dims": [1]},
+        {"name": "confidence", "data_type": "TYPE_FP32", "dims": [1]},
+        {"name": "degraded", "data_type": "TYPE_BOOL", "dims": [1]},
+        {"name": "exit_stage", "data_type": "TYPE_INT32", "dims": [1]},
+        {"name": "label", "data_type": "TYPE_STRING", "dims": [1]},
+        {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [len(cascade.labels)]},
+        {"name": "stage_confidence", "data_type": "TYPE_FP32", "dims": [len(cascade.stages)]},
+    ]
+
+
+def _last_stage(parameters: dict[str, Any], stages: int) -> int:
+    last_stage = parameters.get("max_stage", stages)
+    if not isinstance(last_stage, int) or isinstance(last_stage, bool) or last_stage < 1:
+        raise BadRequest(f"max_stage must be a whole number from 1, not {str(last_stage)[:100]!r}")
+    return min(last_stage, stages)
+
+
+def _thresholds(parameters: dict[str, Any], cascade: Cascade) -> tuple[float, ...]:
+    try:
+        return cascade.gates_at(parameters.get("operating_point"))
+    except SpecError as error:
+        raise BadRequest(str(error)) from error

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from google.protobuf import text_format
+from helpers import CANVAS, CLASSES, backbone_entry, random_canvases, save_random_weights, write_pool
+from torch import nn
+from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+from build_engines.errors import BuildError, CheckError
+from build_engines.export import parity as checks
+from build_engines.export.export import export
+from build_engines.export.manifest import ExportRecord
+from build_engines.export.onnx_lint import leftovers
+from build_engines.export.parity import check_preprocessing
+from build_engines.export.preprocessing import DataConfig, Preprocessing, ServedBackbone, resize_matrix
+from build_engines.export.timm_source import data_config, served
+from build_engines.images.samples import sample_canvases
+from build_engines.pool.artifacts import Workspace
+from build_engines.pool.schema import load_pool
+from build_engines.repository.writer import write_backbone
+
+BRIGHTEST_CHANNEL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@pytest.mark.parametrize(
+    ("canvas", "input_size", "crop_pct"),
+    [
+        (48, 16, 1.0),
+        (48, 32, 0.875),
+        (48, 48, 1.0),
+        (224, 224, 0.95),
+        (384, 224, 0.875),
+        (384, 299, 0.9),
+        (64, 96, 0.9),
+    ],
+)
+@pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
+def test_fused_preprocessing_agrees_with_timm_on_photographs(canvas, input_size, crop_pct, interpolation):
+    data = DataConfig(input_size, crop_pct, interpolation, MEAN, STD)
+    served_backbone = ServedBackbone(Preprocessing(canvas, data), BRIGHTEST_CHANNEL)
+    seen = check_preprocessing("photographs", served_backbone, data, sample_canvases(canvas))
+    assert seen.images == 16
+    assert seen.mean_pixel_difference <= 0.5
+
+
+def test_wrong_preprocessing_is_caught():
+    data = DataConfig(32, 0.875, "bicubic", MEAN, STD)
+    cropped_too_far = Preprocessing(48, DataConfig(32, 0.7, "bicubic", MEAN, STD))
+    with pytest.raises(CheckError, match="fused preprocessing differs"):
+        check_preprocessing("x", ServedBackbone(cropped_too_far, BRIGHTEST_CHANNEL), data, sample_canvases(48))
+
+
+@pytest.mark.parametrize(("canvas", "input_size", "crop_pct"), [(48, 16, 1.0), (384, 224, 0.875), (32, 48, 0.9)])
+def test_a_flat_image_stays_flat(canvas, input_size, crop_pct):
+    rows = resize_matrix(canvas, DataConfig(input_size, crop_pct, "bicubic", MEAN, STD)).sum(dim=1)
+    torch.testing.assert_close(rows, torch.ones(input_size))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_the_onnx_file_answers_as_pytorch_does(tiny_pool, tiny_workspace, batch):
+    backbone = tiny_pool.backbone("small")
+    images = random_canvases(batch, seed=3)
+    session = onnxruntime.InferenceSession(tiny_workspace.onnx("small"), providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(None, {"image": images})
+    with torch.inference_mode():
+        expected = served(tiny_pool, backbone)(torch.from_numpy(images)).numpy()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-5)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_onnx_file_is_one_file_of_opset_20_without_local_paths(tiny_workspace):
+    path = tiny_workspace.onnx("small")
+    model = onnx.load(path)
+    assert model.opset_import[0].version == 20
+    assert b"/" + b"site-packages" not in path.read_bytes()
+    assert __file__.rsplit("/", 2)[0].encode() not in path.read_bytes()
+    assert [entry.name for entry in path.parent.glob("small*")] in (
+        ["small.onnx", "small.json"],
+        ["small.json", "small.onnx"],
+    )
+    (image,) = model.graph.input
+    dims = image.type.tensor_type.shape.dim
+    assert image.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert [d.dim_value for d in dims][1:] == [CANVAS, CANVAS, 3]
+    assert dims[0].dim_param
+
+
+def test_cnn_graphs_have_no_leftover_of_the_channel_order(tmp_path):
+    """Without .contiguous() after permute the exporter indexes the batch by Range and Gather."""
+    entry = backbone_entry("cnn", architecture="resnet10t", arguments={}, input_size=32)
+    pool = load_pool(write_pool(tmp_path, entry))
+    save_random_weights(pool)
+    workspace = Workspace.of(pool, tmp_path)
+    export(pool, pool.backbones[0], workspace, random_canvases(4))
+    operators = {node.op_type for node in onnx.load(workspace.onnx("cnn")).graph.node}
+    assert not operators & {"Range", "Gather", "Resize", "BatchNormalization"}
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_vit_asks_nothing_of_bytes_but_their_cast(tmp_path, precision):
+    """Its class token is as many times there as there are images, which the exporter reads off the input."""
+    pool = load_pool(write_pool(tmp_path, backbone_entry("vit", precision=precision)))
+    save_random_weights(pool)
+    workspace = Workspace.of(pool, tmp_path)
+    export(pool, pool.backbones[0], workspace, random_canvases(4))
+    model = onnx.load(workspace.onnx("vit"))
+    assert [node.op_type for node in model.graph.node if "image" in node.input] == ["Cast"]
+    assert leftovers(model) == []
+    cast = model.graph.node[0].output[0]
+    assert "Shape" in {node.op_type for node in model.graph.node if cast in node.input}
+    assert "Cast" not in {node.op_type for node in model.graph.node if cast in node.input}
+
+
+def test_a_file_that_disagrees_is_not_kept(tiny_pool, tmp_path, monkeypatch):
+    monkeypatch.setitem(checks.PROBABILITY_TOLERANCES, "fp32", -1.0)
+    workspace = Workspace.of(tiny_pool, tmp_path)
+    with pytest.raises(CheckError, match="was not kept"):
+        export(tiny_pool, tiny_pool.backbone("small"), workspace, random_canvases(4))
+    assert list(workspace.onnx("small").parent.iterdir()) == []
+
+
+def test_an_export_is_reused_until_weights_or_pool_change(tmp_path):
+    pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
+    save_random_weights(pool)
+    workspace = Workspace.of(pool, tmp_path)
+    export(pool, pool.backbones[0], workspace, random_canvases(4))
+    assert ExportRecord.of(pool, pool.backbones[0], workspace)
+
+    cropped = load_pool(write_pool(tmp_path, backbone_entry("a", crop_pct=0.5)))
+    assert ExportRecord.of(cropped, cropped.backbones[0], workspace) is None
+    save_random_weights(pool, seed=5)
+    assert ExportRecord.of(pool, pool.backbones[0], workspace) is None
+
+
+def test_a_damaged_onnx_file_is_not_reused(tmp_path):
+    pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
+    save_random_weights(pool)
+    workspace = Workspace.of(pool, tmp_path)
+    export(pool, pool.backbones[0], workspace, random_canvases(4))
+    workspace.onnx("a").write_bytes(workspace.onnx("a").read_bytes()[:-1])
+    with pytest.raises(BuildError, match="run build-engines export"):
+        ExportRecord.required(pool, pool.backbones[0], workspace)
+
+
+def test_a_record_that_is_no_text_counts_as_none(tiny_pool, tmp_path):
+    workspace = Workspace.of(tiny_pool, tmp_path)
+    workspace.export_record("small").parent.mkdir(parents=True)
+    workspace.export_record("small").write_bytes(b"\xff")
+    assert ExportRecord.of(tiny_pool, tiny_pool.backbone("small"), workspace) is None
+
+
+def test_a_triton_entry_is_written_once(tiny_pool, tiny_workspace, tmp_path):
+    backbone = tiny_pool.backbone("small")
+    assert write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+    assert not write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+    config = text_format.Parse((tmp_path / "small" / "config.pbtxt").read_text(), ModelConfig())
+    assert list(config.input[0].dims) == [CANVAS, CANVAS, 3]
+    assert list(config.output[0].dims) == [CLASSES]
+    assert config.max_batch_size == backbone.max_batch_size
+    assert config.HasField("dynamic_batching")
+
+
+def test_an_entry_is_whole_or_as_it_was(tiny_pool, tiny_workspace, tmp_path, monkeypatch):
+    backbone = tiny_pool.backbone("small")
+    write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+    before = (tmp_path / "small" / "config.pbtxt").read_text()
+    bigger = backbone.model_copy(update={"max_batch_size": 4})
+    monkeypatch.setattr(
+        "build_engines.repository.writer.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+    )
+    with pytest.raises(OSError, match="disk full"):
+        write_backbone(tiny_pool, bigger, tiny_workspace, tmp_path, "embedded")
+    assert (tmp_path / "small" / "config.pbtxt").read_text() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["small"]
+
+
+def test_an_unknown_runtime_is_refused(tiny_pool, tiny_workspace, tmp_path):
+    with pytest.raises(BuildError, match="known are embedded"):
+        write_backbone(tiny_pool, tiny_pool.backbones[0], tiny_workspace, tmp_path, "abacus")
+
+
+def test_data_config_comes_from_timm_unless_the_pool_says_otherwise(tmp_path):
+    entry = backbone_entry("a", architecture="mobilenetv2_100", arguments={}, input_size=64)
+    del entry["crop_pct"]
+    pool = load_pool(write_pool(tmp_path, entry, backbone_entry("b", mean=[0.1, 0.2, 0.3])))
+    save_random_weights(pool)
+    taken, overridden = (data_config(b, served(pool, b).backbone) for b in pool.backbones)
+    assert (taken.crop_pct, taken.interpolation, taken.mean) == (0.875, "bicubic", MEAN)
+    assert overridden.mean == (0.1, 0.2, 0.3)

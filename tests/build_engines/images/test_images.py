@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from helpers import LABELS, backbone_entry, write_pool
+from PIL import Image
+from typer.testing import CliRunner
+
+from build_engines.cli import app
+from build_engines.images.canvas import UnusableImage, to_canvas
+from build_engines.images.folder import ImageFolderError, open_image_folder, order_note
+
+RED = (200, 30, 30)
+
+
+def encoded(image: Image.Image, format_: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format_, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 48), (48, 48)])
+def test_any_size_fills_the_canvas(size):
+    canvas = to_canvas(Image.new("RGB", size, RED), 48)
+    assert canvas.shape == (48, 48, 3)
+    assert canvas.dtype == np.uint8
+    assert (canvas == RED).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
+def test_every_colour_mode_becomes_rgb(mode):
+    image = (
+        Image.new("I;16", (20, 20), 255 << 8) if mode == "I;16" else Image.new("RGB", (20, 20), "white").convert(mode)
+    )
+    canvas = to_canvas(encoded(image, "TIFF"), 16)
+    assert canvas.shape == (16, 16, 3)
+    assert (canvas >= 250).all()
+
+
+def test_a_palette_with_transparency_becomes_rgb():
+    image = Image.new("P", (20, 20), 0)
+    image.putpalette([*RED, *(0, 0, 0)] * 2)
+    assert (to_canvas(encoded(image, "PNG", transparency=0), 16) == RED).all()
+
+
+def test_exif_rotation_is_undone():
+    upright = Image.new("RGB", (40, 20), "black")
+    upright.paste(RED, (0, 0, 40, 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored turned by a quarter: to be turned clockwise
+    turned = encoded(upright.transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif)
+    np.testing.assert_array_equal(to_canvas(turned, 20), to_canvas(upright, 20))
+
+
+@pytest.mark.parametrize("array", [np.full((9, 9, 3), 7, np.uint8), np.full((9, 9), 7, np.uint8)])
+def test_arrays_are_taken_as_they_are(array):
+    assert (to_canvas(array, 12) == 7).all()
+
+
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        (b"not an image", "these bytes"),
+        (b"", "these bytes"),
+        (encoded(Image.effect_noise((200, 200), 90))[:2000], "these bytes"),
+        ("nowhere.png", "nowhere.png"),
+        (Image.new("F", (4, 4)), "32-bit grey"),
+        (encoded(Image.new("I", (4, 4)), "TIFF"), "32-bit grey"),
+        (np.zeros((4, 4, 3), np.float32), "float32"),
+        (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
+        (np.zeros((0, 4, 3), np.uint8), r"\[0, 4, 3\]"),
+        (42, "int"),
+    ],
+    ids=[
+        "no image",
+        "empty",
+        "cut short",
+        "missing",
+        "float picture",
+        "32-bit file",
+        "float",
+        "four channels",
+        "no pixels",
+        "number",
+    ],
+)
+def test_what_is_no_image_is_refused(image, says):
+    with pytest.raises(UnusableImage, match=says):
+        to_canvas(image, 16)
+
+
+def image_folder(root, **classes):
+    for name, count in classes.items():
+        (root / name).mkdir()
+        for place in range(count):
+            Image.new("RGB", (8, 8), RED).save(root / name / f"{place}.png")
+    return root
+
+
+def test_class_folders_are_matched_by_name(tmp_path):
+    folder = open_image_folder(image_folder(tmp_path, dog=2, cat=1), ["dog", "cat"])
+    assert folder.image_ids == ["dog/0.png", "dog/1.png", "cat/0.png"]
+    assert folder.class_ids.tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels"),
+    [
+        (["bird", "cat", "dog"], ["Cat", "Dog", "Bird"]),
+        (["bird", "cat", "dog"], ["cat", "DOG", "Bird"]),
+        (["CAT", "cat"], ["cat", "Cat"]),
+    ],
+)
+def test_class_folders_may_differ_from_the_labels_by_case(tmp_path, folders, labels):
+    root = image_folder(tmp_path, **dict.fromkeys(folders, 1))
+    found = [path.parent.name for path in open_image_folder(root, labels).paths]
+    assert [name.casefold() for name in found] == [label.casefold() for label in labels]
+    assert all(label in folders or name not in labels for name, label in zip(found, labels, strict=True))
+    assert order_note(root, labels) == ""
+
+
+@pytest.mark.parametrize(
+    ("folders", "labels", "says"),
+    [
+        (["cat", "-dog"], ["cat", "dog"], "for '-dog' no label can be told; the labels left are 'dog'"),
+        (["Cat", "n01", "n02"], ["ant", "cat", "dog"], "for 'n01', 'n02' no label .* left are 'ant', 'dog': rename"),
+        (["CAT", "cat"], ["Cat", "cAT"], "for 'CAT', 'cat' no label"),
+        (["a", *"123456"], list("ABCDEFG"), "for '1', '2', '3', '4', '5' and 1 more no label"),
+    ],
+)
+def test_folders_of_which_only_some_are_named_like_labels_are_refused(tmp_path, folders, labels, says):
+    with pytest.raises(ImageFolderError, match=says):
+        open_image_folder(image_folder(tmp_path, **dict.fromkeys(folders, 1)), labels)
+
+
+def test_folders_of_other_names_take_the_labels_order(tmp_path):
+    folder = open_image_folder(image_folder(tmp_path, n01=1, n02=2), ["tench", "goldfish"])
+    assert folder.class_ids.tolist() == [0, 1, 1]
+    assert order_note(tmp_path, ["tench", "goldfish"]) == (
+        f"{tmp_path}: no class folder is named like a label, so in sorted order they are taken for the labels in "
+        "theirs: n01 is tench, …, n02 is goldfish; if that is wrong, name them like the labels"
+    )
+
+
+@pytest.mark.parametrize("command", ["export", "check", "plan"])
+def test_every_command_on_labelled_images_says_so(tmp_path, command):
+    (tmp_path / "images").mkdir()
+    images = image_folder(tmp_path / "images", **{f"n0{place}": 1 for place in range(5)})
+    pool, build = write_pool(tmp_path, backbone_entry("a")), tmp_path / "build"
+    done = CliRunner().invoke(app, [command, str(pool), "--images", str(images), "--build", str(build)])
+    assert done.output.splitlines()[0] == order_note(images, LABELS)
+
+
+def test_an_empty_class_is_named(tmp_path):
+    with pytest.raises(ImageFolderError, match="dog has no image"):
+        open_image_folder(image_folder(tmp_path, cat=1, dog=0), ["cat", "dog"])
+
+
+def test_another_number_of_classes_is_refused(tmp_path):
+    with pytest.raises(ImageFolderError, match="1 class folders but the pool has 2"):
+        open_image_folder(image_folder(tmp_path, cat=1), ["cat", "dog"])
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(ImageFolderError, match="nowhere is no folder"):
+        open_image_folder(tmp_path / "nowhere", ["cat"])
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    root = image_folder(tmp_path, cat=1)
+    (root / "cat" / "1.png").write_bytes(b"no image")
+    with pytest.raises(ImageFolderError, match=r"cat/1\.png.*repair or remove"):
+        open_image_folder(root, ["cat"]).canvases(8)
