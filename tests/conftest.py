@@ -7,16 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import (
-    CANVAS,
-    LABELS,
-    backbone_entry,
-    onnx_probabilities,
-    random_canvases,
-    save_random_weights,
-    spread_thresholds,
-    write_pool,
-)
 from hypothesis import settings
 
 from build_engines.export.export import export
@@ -26,6 +16,16 @@ from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.writer import write_backbone, write_encoded
 from cascade_core.spec import Cascade, OperatingPoint, Serving, Stage
 from embedded_server import EmbeddedServer
+from tests.support.helpers import (
+    CANVAS,
+    LABELS,
+    backbone_entry,
+    onnx_probabilities,
+    random_canvases,
+    save_random_weights,
+    spread_thresholds,
+    write_pool,
+)
 
 STAGES = ("small", "medium", "large")
 WEIGHTS = (1.0, 1.5, 2.0)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import LABELS, backbone_entry, write_pool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from build_cascade.predictions import Predictions
 from build_cascade.search import Candidate, Committee, Space, greedy_candidate, search, weigh_freely
 from build_engines.costs.costs import Costs
 from build_engines.pool.schema import load_pool
+from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 COSTS = Costs({"small": 0.1, "medium": 0.3, "large": 0.9})
 DEAREST = "large"

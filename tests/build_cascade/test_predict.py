@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 from PIL import Image
 from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 from typer.testing import CliRunner
@@ -21,6 +20,7 @@ from build_engines.errors import ServedError
 from build_engines.images.folder import open_image_folder, order_note
 from build_engines.repository.served_model import ServedModel, is_of_runtime, runtime_of, served_configs
 from build_engines.repository.writer import MADE_FROM
+from tests.support.helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 
 PER_CLASS = 7
 

@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from helpers import LABELS, backbone_entry, write_pool
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -28,6 +27,7 @@ from build_cascade.search import Committee, search
 from build_cascade.topk import SparsePredictions, TopK
 from build_engines.costs.costs import Costs
 from build_engines.pool.schema import load_pool
+from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 NAMES = ("small", "medium", "large")
 ACCURATE = Goal(accuracy_at_least=0.8)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import CANVAS, LABELS, random_canvases
 from PIL import Image
 
 import cascade_client
@@ -22,6 +21,7 @@ from cascade_client import (
     ServerUnavailable,
 )
 from embedded_server import EmbeddedServer
+from tests.support.helpers import CANVAS, LABELS, random_canvases
 
 
 @pytest.fixture

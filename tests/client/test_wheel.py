@@ -7,7 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
-from helpers import LABELS
+from tests.support.helpers import LABELS
 
 CLIENT = Path(__file__).parents[2] / "client"
 PROGRAM = """

@@ -9,12 +9,12 @@ import sys
 
 import numpy
 import pytest
-from serving import serve_as
 from tritonclient.grpc import InferenceServerClient
 
 from build_engines.repository.writer import write_encoded
 from embedded_server import EmbeddedServer, ServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
+from tests.support.serving import serve_as
 
 
 def change_cascade(repository, **changes):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import random_canvases
-from serving import IMAGES, ask, offline
+
+from tests.support.helpers import random_canvases
+from tests.support.serving import IMAGES, ask, offline
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import onnx_probabilities, random_canvases, spread_thresholds
-from serving import ask, offline
 
 from build_engines.export.export import export
 from build_engines.pool.artifacts import Workspace
@@ -17,6 +15,8 @@ from build_engines.repository.writer import write_backbone
 from cascade_client import CascadeClient
 from cascade_core.spec import Cascade, Serving, Stage
 from embedded_server import EmbeddedServer
+from tests.support.helpers import onnx_probabilities, random_canvases, spread_thresholds
+from tests.support.serving import ask, offline
 
 VIT = load_pool(Path(__file__).parents[2] / "pools" / "vit.yaml")
 IMAGES, LEAVE, BATCH = 16, 0.75, 4

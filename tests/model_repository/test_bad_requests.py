@@ -9,9 +9,10 @@ import urllib.request
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from helpers import CANVAS
-from serving import FIELDS, ask, assert_equal
 from tritonclient.utils import InferenceServerException
+
+from tests.support.helpers import CANVAS
+from tests.support.serving import FIELDS, ask, assert_equal
 
 SHAPE = [1, CANVAS, CANVAS, 3]
 

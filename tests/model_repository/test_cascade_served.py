@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import CANVAS, LABELS
-from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, offline
 from tritonclient.utils import InferenceServerException
 
 from cascade_core.gating import margin
 from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer
+from tests.support.helpers import CANVAS, LABELS
+from tests.support.serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, offline
 
 
 def test_the_images_use_every_stage(tiny_cascade, predictions):

@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from PIL import Image
-from serving import change_stage, is_empty, serve_as, slow_down
 
 from cascade_client import CascadeClient, ServerUnavailable
 from embedded_server import EmbeddedServer
+from tests.support.serving import change_stage, is_empty, serve_as, slow_down
 
 QUEUE_OF_ONE = "dynamic_batching { default_queue_policy { max_queue_size: 1 } }"
 CLIENTS = 16

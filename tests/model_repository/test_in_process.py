@@ -8,11 +8,20 @@ import shutil
 import numpy as np
 import onnx
 import pytest
-from serving import FIELDS, IMAGES, ask, assert_clients_get_their_own, assert_equal, is_empty, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
 from build_engines.repository import cascade_entry
 from embedded_server import EmbeddedServer, ServerError
+from tests.support.serving import (
+    FIELDS,
+    IMAGES,
+    ask,
+    assert_clients_get_their_own,
+    assert_equal,
+    is_empty,
+    offline,
+    serve_as,
+)
 
 EVERYTHING = (*FIELDS, "probabilities", "stage_confidence")
 

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from serving import FIELDS, ask, assert_equal, eventually, is_empty, metrics, offline, settled
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer
+from tests.support.serving import FIELDS, ask, assert_equal, eventually, is_empty, metrics, offline, settled
 
 STAGES = ("small", "medium", "large")
 PARAMETERS = [{}, {"operating_point": "fast"}, {"max_stage": 1}, {"operating_point": "accurate", "max_stage": 2}]

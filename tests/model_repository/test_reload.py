@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from google.protobuf.json_format import MessageToJson
-from serving import (
+
+from embedded_server import EmbeddedServer
+from tests.support.serving import (
     FIELDS,
     ask,
     assert_equal,
@@ -23,8 +25,6 @@ from serving import (
     settled,
     slow_down,
 )
-
-from embedded_server import EmbeddedServer
 
 CLIENTS = 8
 RELOADS = 6

@@ -12,12 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from helpers import LABELS
-from processes import resident_bytes, server_processes, shared_bytes
-from serving import call, eventually, is_empty, metrics, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer
+from tests.support.helpers import LABELS
+from tests.support.processes import resident_bytes, server_processes, shared_bytes
+from tests.support.serving import call, eventually, is_empty, metrics, offline, serve_as
 
 CLIENTS = 16
 OUTPUTS = ("class_id", "confidence", "degraded", "exit_stage", "label", "probabilities", "stage_confidence")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from processes import server_processes
-from serving import FIELDS, ask, assert_equal, eventually, is_empty, metrics, serve_as, settled, slow_down
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer
+from tests.support.processes import server_processes
+from tests.support.serving import FIELDS, ask, assert_equal, eventually, is_empty, metrics, serve_as, settled, slow_down
 
 
 def process_of(entry):

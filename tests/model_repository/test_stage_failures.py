@@ -7,12 +7,22 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from serving import FIELDS, ask, assert_equal, change_stage, eventually, is_empty, metrics, offline, serve_as
 from tritonclient.utils import InferenceServerException
 
 from cascade_client import CascadeClient
 from cascade_core.gating import Rule, replay
 from embedded_server import EmbeddedServer
+from tests.support.serving import (
+    FIELDS,
+    ask,
+    assert_equal,
+    change_stage,
+    eventually,
+    is_empty,
+    metrics,
+    offline,
+    serve_as,
+)
 
 EVERYTHING = (*FIELDS, "degraded", "probabilities", "stage_confidence")
 UPSET = 255

@@ -10,10 +10,21 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from serving import FIELDS, ask, assert_equal, call, eventually, is_empty, metrics, serve_as, settled, slow_down
 from tritonclient.utils import InferenceServerException
 
 from embedded_server import EmbeddedServer
+from tests.support.serving import (
+    FIELDS,
+    ask,
+    assert_equal,
+    call,
+    eventually,
+    is_empty,
+    metrics,
+    serve_as,
+    settled,
+    slow_down,
+)
 
 STEP_S = 1.0
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from helpers import CANVAS, CLASSES
 from onnx import TensorProto, helper, numpy_helper
+
+from tests.support.helpers import CANVAS, CLASSES
 
 
 def classifier(

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_problems import cost_and_right, dense_rows, grids, make_pool, own_answers, pools
 
 from build_cascade.exhaustive.committees import Constraints
 from build_cascade.exhaustive.greedy import greedy
 from build_cascade.exhaustive.search import search
 from build_cascade.exhaustive.setting import Setting
+from tests.support.random_problems import cost_and_right, dense_rows, grids, make_pool, own_answers, pools
 
 slow = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 CONFIDENCES = st.sampled_from(["max_probability", "margin"])

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_problems import dense_rows, make_pool, pools, to_topk
 
 from build_cascade.exhaustive.compact import logarithms
 from build_cascade.exhaustive.scoring import prefix_statistics
@@ -14,6 +13,7 @@ from build_cascade.exhaustive.setting import Setting, geometric_weights, setting
 from build_cascade.exhaustive.sources import DensePredictions, Problem, RowBlocks, TopKPredictions
 from cascade_core import gating
 from cascade_core.gating import EPSILON
+from tests.support.random_problems import dense_rows, make_pool, pools, to_topk
 
 slow = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4).map(tuple)

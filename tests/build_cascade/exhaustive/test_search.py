@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_problems import brute_force, cost_and_right, dense_rows, make_pool, own_answers, pools, replayed
 
 from build_cascade.exhaustive.committees import Constraints, list_committees, worst_cost
 from build_cascade.exhaustive.frontier import evaluate, grids_of, merged, thresholds_of
@@ -12,6 +11,15 @@ from build_cascade.exhaustive.grid import between, lay_grid, quantile_thresholds
 from build_cascade.exhaustive.search import count_cells, search
 from build_cascade.exhaustive.setting import Setting, geometric_weights
 from cascade_core import gating
+from tests.support.random_problems import (
+    brute_force,
+    cost_and_right,
+    dense_rows,
+    make_pool,
+    own_answers,
+    pools,
+    replayed,
+)
 
 CONFIDENCES = st.sampled_from(sorted(gating.CONFIDENCES))
 RATIOS = st.sampled_from([1.0, 1.25, 1.5, 3.0, 0.7])

@@ -6,9 +6,7 @@ import dataclasses
 import json
 
 import pytest
-from helpers import CLASSES, LABELS, random_canvases
 from PIL import Image
-from serving import slow_down
 from typer.testing import CliRunner
 
 from build_cascade.cli import app as build_cascade
@@ -23,6 +21,8 @@ from build_engines.pool.artifacts import Workspace
 from cascade_core.spec import Serving, read_cascade
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones
+from tests.support.helpers import CLASSES, LABELS, random_canvases
+from tests.support.serving import slow_down
 
 PER_CLASS = 8
 

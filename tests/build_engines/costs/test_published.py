@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import backbone_entry
 from torchvision import models
 from typer.testing import CliRunner
 
@@ -13,6 +12,7 @@ from build_engines.cli import app
 from build_engines.costs.macs_profile import profile
 from build_engines.costs.published import published, sources
 from build_engines.pool.schema import TimmBackbone, load_pool
+from tests.support.helpers import backbone_entry
 
 POOLS = Path(__file__).parents[3] / "pools"
 TORCHVISION = "torchvision, of its own models"

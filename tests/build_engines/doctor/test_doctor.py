@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 from google.protobuf import text_format
-from helpers import CANVAS, LABELS, backbone_entry, write_pool
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 from typer.testing import CliRunner
 
@@ -26,6 +25,7 @@ from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.writer import write_backbone
 from build_engines.support.atomic_files import sha256
 from cascade_core.spec import Cascade, Serving, Stage
+from tests.support.helpers import CANVAS, LABELS, backbone_entry, write_pool
 
 L4 = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 H100 = Device(gpu="NVIDIA H100", compute_capability="9.0", driver="580.95")

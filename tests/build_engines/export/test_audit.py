@@ -6,7 +6,6 @@ import re
 
 import onnx
 import pytest
-from helpers import CANVAS, backbone_entry, save_random_weights, write_pool
 from onnx import TensorProto, helper
 from rich.console import Console
 from typer.testing import CliRunner
@@ -21,6 +20,7 @@ from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_opera
 from build_engines.pool.artifacts import Workspace
 from build_engines.pool.schema import load_pool
 from build_engines.tables import checkup_table, profile_table
+from tests.support.helpers import CANVAS, backbone_entry, save_random_weights, write_pool
 
 
 def make_folder(path):

@@ -6,7 +6,6 @@ import onnxruntime
 import pytest
 import torch
 from google.protobuf import text_format
-from helpers import CANVAS, CLASSES, backbone_entry, random_canvases, save_random_weights, write_pool
 from torch import nn
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -22,6 +21,7 @@ from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import Workspace
 from build_engines.pool.schema import load_pool
 from build_engines.repository.writer import write_backbone
+from tests.support.helpers import CANVAS, CLASSES, backbone_entry, random_canvases, save_random_weights, write_pool
 
 BRIGHTEST_CHANNEL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

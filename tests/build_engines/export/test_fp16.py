@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from helpers import backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
 
 from build_engines.errors import BuildError, CheckError
 from build_engines.export.export import export
@@ -18,6 +17,7 @@ from build_engines.images.folder import open_image_folder
 from build_engines.images.samples import check_images
 from build_engines.pool.artifacts import Workspace
 from build_engines.pool.schema import load_pool
+from tests.support.helpers import backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
 
 ROOT = Path(__file__).parents[3]
 DIGITS = ROOT / "build" / "digits"

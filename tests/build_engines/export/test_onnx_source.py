@@ -7,10 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import CANVAS, backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
 from onnx import TensorProto, helper, numpy_helper
-from onnx_files import classifier, onnx_entry
-from serving import ask
 from typer.testing import CliRunner
 
 from build_engines.cli import app
@@ -26,6 +23,16 @@ from build_engines.pool.artifacts import Workspace
 from build_engines.pool.schema import load_pool
 from build_engines.repository.writer import write_backbone
 from embedded_server import EmbeddedServer
+from tests.support.helpers import (
+    CANVAS,
+    backbone_entry,
+    onnx_probabilities,
+    random_canvases,
+    save_random_weights,
+    write_pool,
+)
+from tests.support.onnx_files import classifier, onnx_entry
+from tests.support.serving import ask
 
 CAFFE = {"value_range": 255, "colours": "BGR", "mean": [103.9, 116.8, 123.7], "std": [57.4, 57.1, 58.4]}
 

@@ -4,13 +4,13 @@ import io
 
 import numpy as np
 import pytest
-from helpers import LABELS, backbone_entry, write_pool
 from PIL import Image
 from typer.testing import CliRunner
 
 from build_engines.cli import app
 from build_engines.images.canvas import UnusableImage, to_canvas
 from build_engines.images.folder import ImageFolderError, open_image_folder, order_note
+from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 RED = (200, 30, 30)
 

@@ -7,13 +7,13 @@ from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
-from helpers import backbone_entry, onnx_probabilities, random_canvases
 
 from build_engines.errors import CheckError, PlanError
 from build_engines.plans import compare
 from build_engines.plans.compare import Comparison, agreement, answers, require_agreement, tolerance_of
 from build_engines.plans.record import PlanOptions
 from build_engines.pool.schema import TimmBackbone
+from tests.support.helpers import backbone_entry, onnx_probabilities, random_canvases
 
 BATCHES = (1, 3, 8)
 OPTIONS = PlanOptions(batch=BATCHES)

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
-from helpers import backbone_entry, write_pool
 from typer.testing import CliRunner
 
 from build_engines.cli import app
@@ -22,6 +21,7 @@ from build_engines.plans.make import make_plan
 from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
 from build_engines.pool.artifacts import Workspace
 from build_engines.support.atomic_files import sha256
+from tests.support.helpers import backbone_entry, write_pool
 
 DEVICE = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 OPTIONS = PlanOptions(batch=(1, 8, 8))

@@ -19,7 +19,7 @@ VERSIONS = ("10.13.3.9", "11.4.0.106")
 USE = """
 import sys
 from pathlib import Path
-from autospecced import autospecced
+from tests.support.autospecced import autospecced
 from build_engines.plans import tensorrt
 from build_engines.plans.record import PlanOptions
 import tensorrt_bindings

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import backbone_entry, save_random_weights, write_pool
 from safetensors.torch import save_file
 
 from build_engines.errors import PoolError, WeightsError
@@ -12,6 +11,7 @@ from build_engines.export.timm_catalog import check_architecture, check_pretrain
 from build_engines.export.timm_source import create, gmacs, load, served
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.schema import load_pool
+from tests.support.helpers import backbone_entry, save_random_weights, write_pool
 
 
 def pool_of(folder, *backbones, **changes):

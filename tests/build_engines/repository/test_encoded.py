@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from helpers import CANVAS, LABELS, random_canvases
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
@@ -20,6 +19,7 @@ from cascade_client import CascadeClient, InvalidImage, InvalidRequest, ModelNot
 from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones
+from tests.support.helpers import CANVAS, LABELS, random_canvases
 
 
 def picture(seed=1, size=96):

@@ -6,7 +6,6 @@ import shutil
 from io import BytesIO
 
 import pytest
-from helpers import backbone_entry, random_canvases, save_random_weights, write_pool
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,6 +16,7 @@ from build_engines.pool.schema import load_pool
 from cascade_client import CascadeClient
 from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer
+from tests.support.helpers import backbone_entry, random_canvases, save_random_weights, write_pool
 
 TINY, OTHER = ("small", "medium"), ("small", "digit")
 

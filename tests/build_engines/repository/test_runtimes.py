@@ -7,8 +7,6 @@ import shutil
 import numpy as np
 import pytest
 from google.protobuf import text_format
-from helpers import CANVAS, onnx_probabilities, random_canvases
-from serving import ask
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from typer.testing import CliRunner
 
@@ -25,6 +23,8 @@ from build_engines.repository.writer import write_backbone
 from build_engines.support.atomic_files import sha256
 from embedded_server import EmbeddedServer, ServerError
 from embedded_server.preflight import check_cascade
+from tests.support.helpers import CANVAS, onnx_probabilities, random_canvases
+from tests.support.serving import ask
 
 DEVICE = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 

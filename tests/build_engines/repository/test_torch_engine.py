@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from helpers import CANVAS, backbone_entry, random_canvases, write_pool
 
 from build_engines.export import timm_source as backbones
 from build_engines.pool.artifacts import Workspace
@@ -27,6 +26,7 @@ from build_engines.repository.runtimes.torch.engine import (
 )
 from build_engines.repository.runtimes.torch.program import make_program
 from build_engines.support.atomic_files import sha256
+from tests.support.helpers import CANVAS, backbone_entry, random_canvases, write_pool
 
 CONFIG = {"input": [{"dims": ["32", "32", "3"]}]}
 LARGEST = 8

@@ -10,8 +10,6 @@ import numpy as np
 import pytest
 import torch
 from google.protobuf import text_format
-from helpers import onnx_probabilities, random_canvases
-from serving import FIELDS, ask, assert_equal, offline
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.utils import InferenceServerException
 
@@ -23,6 +21,8 @@ from build_engines.repository.writer import write_backbone
 from build_engines.support.atomic_files import sha256
 from cascade_core.spec import Serving
 from embedded_server import EmbeddedServer, ServerError
+from tests.support.helpers import onnx_probabilities, random_canvases
+from tests.support.serving import FIELDS, ask, assert_equal, offline
 
 PARTS = (1, 3, 5, 8)  # 3 and 5 are no steps of the ladder
 

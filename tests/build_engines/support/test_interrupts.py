@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from helpers import LABELS, backbone_entry, write_pool
 from typer.testing import CliRunner
 
 from build_cascade import cli as choosing
 from build_engines import cli as building
+from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 GOES_ON, STARTS_ANEW = "interrupted; what is finished is kept, start again to go on", "interrupted; run it again"
 

@@ -10,12 +10,12 @@ import subprocess
 import sys
 
 import pytest
-from helpers import CANVAS, LABELS, random_canvases
 from PIL import Image
 
 from cascade_client import CascadeClient
 from cascade_client.bench.served import Model, Server, models_beside
 from embedded_server import EmbeddedServer
+from tests.support.helpers import CANVAS, LABELS, random_canvases
 
 PERF_ANALYZER = os.environ.get("CASCADE_PERF_ANALYZER") or shutil.which(
     "perf_analyzer",

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from helpers import random_canvases
 from PIL import Image
 
 from cascade_client.bench import perf_analyzer
@@ -14,6 +13,7 @@ from cascade_client.bench.images import Labelled, exit_mix, open_labelled, rows_
 from cascade_client.bench.perf_analyzer import Level, Measured, PerfAnalyzer, write_data
 from cascade_client.bench.result import Line, percentile, with_speed_up
 from cascade_client.errors import BenchError
+from tests.support.helpers import random_canvases
 
 REPORT = """\
 Concurrency,Inferences/Second,Client Send,Network+Server Send/Recv,Server Queue,Server Compute Input,\

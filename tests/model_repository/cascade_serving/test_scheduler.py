@@ -9,9 +9,9 @@ import weakref
 from dataclasses import dataclass
 
 import pytest
-from serving import eventually
 
 from cascade_serving.scheduler import Crew, CrewSize
+from tests.support.serving import eventually
 
 IMAGES, STAGES = 300, 3
 

@@ -1,0 +1,1 @@
+"""The tests; those of a package lie in the folder of its name."""

@@ -1,0 +1,1 @@
+"""What the tests share: small pools and images, a served cascade to ask, fakes and random problems."""
