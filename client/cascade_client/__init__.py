@@ -1,10 +1,12 @@
-"""Ask a cascade served on Triton: which class, how sure, and which stage answered.
+"""Classify images with a cascade served on Triton: the class, its confidence, and the stage that answered.
 
+```python
 from cascade_client import CascadeClient
 
 with CascadeClient("127.0.0.1:8001") as client:
-for result in client.classify(["cat.jpg", "dog.png"]):
-print(result.label, result.confidence, result.exit_stage)
+    for answer in client.classify(["cat.jpg", "dog.png"]):
+        print(answer.label, answer.confidence, answer.exit_stage)
+```
 """
 
 from cascade_client.canvas import ImageLike, UnusableImage, to_canvas
