@@ -27,11 +27,11 @@ from build_engines.pool.artifacts import Workspace
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.repository.served_model import served_configs
 from build_engines.support.atomic_files import write_text_whole
-from build_engines.support.console import friendly_errors, progress_bar, say_notes
+from build_engines.support.console import Version, friendly_errors, progress_bar, say_notes
 from cascade_core.gating import COMBINES, CONFIDENCES
 from cascade_core.spec import MAX_STAGES, Cascade, SpecError, read_cascade
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
 friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
 resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, goes_on=True)
@@ -79,6 +79,11 @@ Combine = Annotated[
 ]
 CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder a class.")]
 TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder a class.")]
+
+
+@app.callback(help=__doc__)
+def main(version: Version = False) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()

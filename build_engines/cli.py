@@ -25,10 +25,10 @@ from build_engines.repository.encoded import MAX_PIXELS
 from build_engines.repository.runtimes import RUNTIMES, check_takes
 from build_engines.repository.runtimes.torch import PRECISIONS
 from build_engines.repository.writer import backbone_entry, remove_encoded, write_encoded, write_files
-from build_engines.support.console import friendly_errors, progress_bar, say_notes
+from build_engines.support.console import Version, friendly_errors, progress_bar, say_notes
 from build_engines.tables import checkup_table, export_table, profile_table
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
 DEFAULT_URL = "127.0.0.1:8001"
 friendly = friendly_errors(BuildError, OSError)
@@ -84,6 +84,11 @@ TensorRTVersion = Annotated[
     str | None,
     typer.Option(help="The TensorRT that is to serve, such as 10.13.3.9; by default the one installed here."),
 ]
+
+
+@app.callback(help=__doc__)
+def main(version: Version = False) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,12 @@ console, stderr = Console(), Console(stderr=True)
 HEALTH_PERIOD_S = 1.0
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"triton-cascades {version_of('triton-cascades')}")
+        raise typer.Exit
+
+
 @app.command(help=__doc__)
 def serve(
     repository: Annotated[Path, typer.Option(help="The Triton model repository.")] = Path("model_repository"),
@@ -31,6 +38,9 @@ def serve(
     start_timeout_s: Annotated[
         int, typer.Option(min=1, help="How long loading may take; the runtime torch compiles on a GPU.")
     ] = START_TIMEOUT_S,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM; at SIGHUP load the cascade again."""
     try:

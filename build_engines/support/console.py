@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from typing import ParamSpec, TypeVar
+from importlib.metadata import version
+from typing import Annotated, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -27,6 +28,18 @@ def say_notes(console: Console, notes: Iterable[str]) -> None:
     """Print what the user ought to look at, a yellow line each; empty ones are none."""
     for note in filter(None, notes):
         console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_version(requested: bool) -> None:
+    """Print the version of the installed distribution and exit, if requested."""
+    if requested:
+        typer.echo(f"triton-cascades {version('triton-cascades')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
+]
 
 
 def friendly_errors(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
+from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
 
@@ -20,7 +21,7 @@ from cascade_client.bench.plots import check_can_plot, draw
 from cascade_client.client import DEFAULT_MODEL, CascadeClient
 from cascade_client.errors import BenchError, CascadeError
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console, stderr = Console(), Console(stderr=True)
 
 Url = Annotated[str, typer.Option(envvar="CASCADE_URL", help="host:port of Triton's gRPC service.")]
@@ -43,6 +44,21 @@ def friendly_errors(command: Callable[Parameters, Result]) -> Callable[Parameter
             raise typer.Exit(1) from error
 
     return run
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"triton-cascades-client {version_of('triton-cascades-client')}")
+        raise typer.Exit
+
+
+@app.callback(help=__doc__)
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options that come before a command."""
 
 
 @app.command()
