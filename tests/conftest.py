@@ -27,6 +27,8 @@ from tests.support.helpers import (
     write_pool,
 )
 
+pytest_plugins = ["pytester", "tests.support.strict_skips"]
+
 STAGES = ("small", "medium", "large")
 WEIGHTS = (1.0, 1.5, 2.0)
 

@@ -58,8 +58,7 @@ def run(version, code=USE, *arguments):
     folder = FOLDER / version
     if not folder.is_dir():
         pytest.skip(f"no TensorRT bindings {version} here; make bindings fetches them where it can")
-    support = HERE.parents[2] / "support"
-    paths = [str(folder), str(support), str(HERE.parents[3]), os.environ.get("PYTHONPATH", "")]
+    paths = [str(folder), str(HERE.parents[3]), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": ":".join(paths), "LD_LIBRARY_PATH": str(folder / "stub")}
     return subprocess.run(
         [sys.executable, "-c", code, version, *arguments], env=environment, capture_output=True, text=True, check=False
