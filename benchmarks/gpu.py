@@ -68,7 +68,7 @@ from gpu_bench.studies import STUDIES, Study
 from gpu_bench.summary import limits, summarise
 from rich.console import Console
 
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.runtimes.torch.engine import check_torch
 from build_engines.support.atomic_files import fingerprint
 
@@ -84,11 +84,11 @@ def run(study: Study, runtime: str, not_served: str | None, budget: Budget, opti
     if len(piece.rounds) >= budget.rounds:
         return piece
     pool = study.pool(PRECISIONS[runtime], options.small)
-    workspace = Workspace.of(pool, options.build)
-    repository = workspace.folder / f"repository-{runtime}"
-    build_backbones(pool, workspace, repository, runtime, console)
+    build = PoolBuild.of(pool, options.build)
+    repository = build.folder / f"repository-{runtime}"
+    build_backbones(build, repository, runtime, console)
     predicts = {backbone.name: load(runtime, repository / backbone.name / "1") for backbone in pool.backbones}
-    prepared = prepare(study, pool, predicts, repository, workspace.folder / "decks")
+    prepared = prepare(study, pool, predicts, repository, build.folder / "decks")
     models = [one.line.name for one in prepared]
     console.print(f"{study.name}: built; measuring {len(models)} lines")
     with Clients(min(study.clients, CLIENT_PROCESSES)) as clients:

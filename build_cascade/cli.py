@@ -23,8 +23,7 @@ from build_cascade.settings import keep_settings
 from build_cascade.topk import read_npy_pairs, read_npz_folder
 from build_engines.errors import BuildError
 from build_engines.images.folder import open_image_folder, order_note
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Pool, load_pool
+from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.repository.served_model import served_configs
 from build_engines.support.atomic_files import write_text_whole
 from build_engines.support.console import Version, friendly_errors, progress_bar, say_notes
@@ -40,7 +39,7 @@ DEFAULT_URL = "127.0.0.1:8001"
 DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
-Build = Annotated[Path, typer.Option(help="Where built files go.")]
+Root = Annotated[Path, typer.Option("--build", help="Where built files go.")]
 Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
 CascadeFile = Annotated[
     Path | None, typer.Option(help="The cascade.json; by default the served one, or beside imported predictions.")
@@ -93,19 +92,18 @@ def predict(
     calibration: CalibrationFolder,
     test: TestFolder,
     url: Url = DEFAULT_URL,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
 ) -> None:
     """Collect predictions on two folders of labelled images through the served backbones."""
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    configs = served_configs(loaded, workspace, url)
-    say_notes(console, [order_note(folder, loaded.labels) for folder in (calibration, test)])
+    build = PoolBuild.open(pool, root)
+    configs = served_configs(build, url)
+    say_notes(console, [order_note(folder, build.pool.labels) for folder in (calibration, test)])
     for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
-        images = open_image_folder(folder, loaded.labels)
-        missing = pipeline.uncollected(loaded, workspace, split, images, configs)
+        images = open_image_folder(folder, build.pool.labels)
+        missing = pipeline.uncollected(build, split, images, configs)
         with progress_bar(console) as progress:
             pipeline.collect(missing, split, url, _Bars(progress).tell)
-        reused = len(loaded.backbones) - len(missing)
+        reused = len(build) - len(missing)
         console.print(f"{split}: {len(images)} images, {len(missing)} backbones asked, {reused} reused")
 
 
@@ -116,13 +114,13 @@ def import_topk(
     name: Annotated[str, typer.Option(help="What to call the pool.")],
     labels: Annotated[Path | None, typer.Option(help="True classes as .npy; for pairs of .npy.")] = None,
     costs: Annotated[Path | None, typer.Option(help="JSON of each model's GMACs; for pairs of .npy.")] = None,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
 ) -> None:
     """Import predictions made elsewhere, top-k classes and probabilities, as a pool to search."""
     if (labels is None) != (costs is None):
         raise PredictionError("--labels and --costs go together: both are needed for pairs of .npy files")
     read = read_npz_folder(source) if labels is None or costs is None else read_npy_pairs(source, labels, costs)
-    pool_file = pipeline.import_set(name, *read, build)
+    pool_file = pipeline.import_set(name, *read, root)
     console.print(f"{pool_file}: {len(read[1])} backbones on {len(read[0].class_ids)} images", soft_wrap=True)
 
 
@@ -143,14 +141,13 @@ def search(
     all_orders: AllOrders = False,
     free_weights: FreeWeights = False,
     costs: CostsFile = None,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     output: CascadeFile = None,
 ) -> None:
     """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    file = _to_write(_cascade_file(output, workspace))
-    bench = _read_bench(loaded, workspace, costs)
+    build = PoolBuild.open(pool, root)
+    file = _to_write(_cascade_file(output, build))
+    bench = _read_bench(build, costs)
     space = Space(
         confidences=_known("confidence", confidence or DEFAULT_CONFIDENCES, CONFIDENCES),
         combines=_known("combine", combine or COMBINES[:1], COMBINES),
@@ -165,14 +162,14 @@ def search(
     with progress_bar(console) as progress:
         bars = _Bars(progress)
         if promise is None:
-            found = pipeline.search_frontier(bench, workspace, space, bars.tell, goal if free_weights else None)
+            found = pipeline.search_frontier(bench, build, space, bars.tell, goal if free_weights else None)
             chosen = choose(found, len(bench.calibration.class_ids), goal)
         else:
-            certified = pipeline.search_certified(bench, workspace, space, promise, reference, bars.tell, free_weights)
+            certified = pipeline.search_certified(bench, build, space, promise, reference, bars.tell, free_weights)
             chosen, statement = certified.candidate, certified.statement
     if bars.unfinished:
         console.print(f"interrupted: the best of {bars.unfinished}", style="yellow")
-    _write(file, write_down(loaded, chosen, bench, goal, statement, reference))
+    _write(file, write_down(build.pool, chosen, bench, goal, statement, reference))
 
 
 @app.command()
@@ -184,19 +181,18 @@ def greedy(
     stages: Stages = MAX_STAGES,
     confidence: Annotated[str, typer.Option(help="What is compared with the thresholds.")] = "max_probability",
     costs: CostsFile = None,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     output: CascadeFile = None,
 ) -> None:
     """Build a cascade stage by stage, for pools too large to search: Streeter's greedy, without averaging."""
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    file = _to_write(_cascade_file(output, workspace))
-    bench = _read_bench(loaded, workspace, costs)
+    build = PoolBuild.open(pool, root)
+    file = _to_write(_cascade_file(output, build))
+    bench = _read_bench(build, costs)
     _known("confidence", [confidence], CONFIDENCES)
     compared = reference_of(reference, bench)
     chosen = greedy_candidate(bench.calibration, bench.costs, compared, alpha, confidence, stages)
     accuracy = alpha * bench.on_calibration(Committee.of([compared])).accuracy
-    cascade = write_down(loaded, chosen, bench, Goal(accuracy), NO_GUARANTEE, compared)
+    cascade = write_down(build.pool, chosen, bench, Goal(accuracy), NO_GUARANTEE, compared)
     _write(file, cascade)
 
 
@@ -206,35 +202,33 @@ def measure(
     pool: PoolFile,
     test: TestFolder,
     url: Url = DEFAULT_URL,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     cascade: CascadeFile = None,
 ) -> None:
     """Measure images a second of each served backbone, all of them, and the cascade."""
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    file = _to_read(_cascade_file(cascade, workspace))
-    say_notes(console, [order_note(test, loaded.labels)])
+    build = PoolBuild.open(pool, root)
+    file = _to_read(_cascade_file(cascade, build))
+    say_notes(console, [order_note(test, build.pool.labels)])
     with progress_bar(console) as progress:
-        new = measure_speeds(loaded, workspace, test, url, file, _Bars(progress).tell)
+        new = measure_speeds(build, test, url, file, _Bars(progress).tell)
     if not new:
-        console.print(f"{workspace.throughput}: reused")
-    console.print(f"milliseconds an image, for search --costs: {workspace.measured_costs}", soft_wrap=True)
+        console.print(f"{build.throughput}: reused")
+    console.print(f"milliseconds an image, for search --costs: {build.measured_costs}", soft_wrap=True)
 
 
 @app.command()
 @friendly
-def report(pool: PoolFile, costs: CostsFile = None, build: Build = Path("build"), cascade: CascadeFile = None) -> None:
+def report(pool: PoolFile, costs: CostsFile = None, root: Root = BUILD_ROOT, cascade: CascadeFile = None) -> None:
     """Print the table of single backbones, ensemble and cascade; write a page of it with figures."""
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    file = _to_read(_cascade_file(cascade, workspace))
+    build = PoolBuild.open(pool, root)
+    file = _to_read(_cascade_file(cascade, build))
     chosen = read_cascade(file)
-    bench = _read_bench(loaded, workspace, costs)
-    made = Report.of(bench, chosen, pipeline.read_frontier(workspace))
-    speeds = Speeds.read(loaded, workspace, file)
+    bench = _read_bench(build, costs)
+    made = Report.of(bench, chosen, pipeline.read_frontier(build))
+    speeds = Speeds.read(build, file)
     images_per_s = speeds.images_per_s if speeds else {}
     console.print(table(made, chosen, images_per_s))
-    page = write_report(made, bench, chosen, images_per_s, workspace.report)
+    page = write_report(made, bench, chosen, images_per_s, build.report)
     console.print(f"page: {page}", soft_wrap=True)
 
 
@@ -257,8 +251,8 @@ class _Bars:
         return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
 
 
-def _read_bench(pool: Pool, workspace: Workspace, costs: Path | None) -> Bench:
-    bench = pipeline.read_bench(pool, workspace, costs)
+def _read_bench(build: PoolBuild, costs: Path | None) -> Bench:
+    bench = pipeline.read_bench(build, costs)
     notes = [
         f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be one of "
         "them; run build-cascade predict and build-engines profile --batch N against it"
@@ -275,9 +269,9 @@ def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str
     return tuple(given)
 
 
-def _cascade_file(given: Path | None, workspace: Workspace) -> Path:
+def _cascade_file(given: Path | None, build: PoolBuild) -> Path:
     """Imported predictions belong to backbones that are not served: their cascade.json lies beside them."""
-    return given or (workspace.folder / "cascade.json" if workspace.imported.is_dir() else DEFAULT_CASCADE)
+    return given or (build.folder / "cascade.json" if build.imported.is_dir() else DEFAULT_CASCADE)
 
 
 def _to_read(file: Path) -> Path:

@@ -23,10 +23,9 @@ from build_cascade.provenance import check_notes
 from build_cascade.search import Candidate, Space, search, weigh_freely
 from build_cascade.topk import SparsePredictions, read_set, write_set
 from build_engines.costs.costs import Costs
-from build_engines.export.manifest import ExportRecord
 from build_engines.images.folder import ImageFolder
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import PLAIN_NAME, PRETRAINED, Pool
+from build_engines.pool.artifacts import PoolBuild, holds_build
+from build_engines.pool.schema import PLAIN_NAME, PRETRAINED
 from build_engines.repository.served_model import ServedModel
 from build_engines.support.atomic_files import write_text_whole
 
@@ -41,28 +40,25 @@ SPLIT_SEED = 0
 OnProgress = Callable[[str, int, int], None]
 
 
-def uncollected(
-    pool: Pool, workspace: Workspace, split: str, images: ImageFolder, configs: Mapping[str, Any]
-) -> list[Collection]:
+def uncollected(build: PoolBuild, split: str, images: ImageFolder, configs: Mapping[str, Any]) -> list[Collection]:
     """Return the collections that are missing or not of what is served, one a backbone.
 
     Args:
-        pool: Its backbones are served.
-        workspace: Where their predictions go.
+        build: Of a pool whose backbones are served.
         split: `calibration` or `test`.
         images: The labelled images.
         configs: Triton's configuration of every backbone.
     """
     collections = [
         Collection(
-            backbone=backbone.name,
-            config=configs[backbone.name],
+            backbone=built.name,
+            config=configs[built.name],
             images=images,
-            canvas=pool.canvas,
-            labels=pool.labels,
-            folder=workspace.predictions(split),
+            canvas=build.pool.canvas,
+            labels=build.pool.labels,
+            folder=build.predictions(split),
         )
-        for backbone in pool.backbones
+        for built in build
     ]
     return [collection for collection in collections if not collection.is_done]
 
@@ -81,12 +77,11 @@ def collect(missing: Sequence[Collection], split: str, url: str, tell: OnProgres
                 tell(title, done, total)
 
 
-def read_bench(pool: Pool, workspace: Workspace, costs_file: Path | None = None) -> Bench:
+def read_bench(build: PoolBuild, costs_file: Path | None = None) -> Bench:
     """Read what cascades are judged by: predictions on both splits, and costs.
 
     Args:
-        pool: Its backbones.
-        workspace: Where its predictions lie.
+        build: Of the pool.
         costs_file: Costs to use instead of the counted multiply-accumulates.
 
     Raises:
@@ -94,27 +89,27 @@ def read_bench(pool: Pool, workspace: Workspace, costs_file: Path | None = None)
         BuildError: a backbone has no up-to-date ONNX file, and so no cost.
         CostError: the costs file is damaged, or lacks a backbone.
     """
-    names = [backbone.name for backbone in pool.backbones]
+    names = [built.name for built in build]
     given = None if costs_file is None else Costs.read(costs_file).only(names)
-    if workspace.imported.is_dir():
-        predictions, costs = read_set(workspace.imported, names)
+    if build.imported.is_dir():
+        predictions, costs = read_set(build.imported, names)
         return Bench(*split(predictions, CALIBRATION_SHARE, SPLIT_SEED), given or costs)
-    records = {name: ExportRecord.required(pool, pool.backbone(name), workspace) for name in names}
-    onnx = {name: record.onnx_sha256 for name, record in records.items()}
-    predicted_by = check_notes([workspace.predictions(split) for split in SPLITS], onnx, pool.labels)
-    calibration, test = (Predictions.read(workspace.predictions(split), names) for split in SPLITS)
-    counted = Costs({name: record.gmacs for name, record in records.items()}, source=COUNTED)
+    manifests = {built.name: built.require_manifest() for built in build}
+    onnx = {name: manifest.onnx_sha256 for name, manifest in manifests.items()}
+    predicted_by = check_notes([build.predictions(split) for split in SPLITS], onnx, build.pool.labels)
+    calibration, test = (Predictions.read(build.predictions(split), names) for split in SPLITS)
+    counted = Costs({name: manifest.gmacs for name, manifest in manifests.items()}, source=COUNTED)
     return Bench(calibration, test, given or counted, predicted_by)
 
 
 def search_frontier(
-    bench: Bench, workspace: Workspace, space: Space, tell: OnProgress, weighed_for: Goal | None = None
+    bench: Bench, build: PoolBuild, space: Space, tell: OnProgress, weighed_for: Goal | None = None
 ) -> list[Candidate]:
     """Search on the calibration images and keep the frontier.
 
     Args:
         bench: Of the pool.
-        workspace: Where the frontier is kept.
+        build: Of the pool, where the frontier is kept.
         space: Which cascades are looked at.
         tell: Told of a title, what is done, and the total.
         weighed_for: The stages that reach this goal get free weights, one a stage, in a second search.
@@ -124,13 +119,13 @@ def search_frontier(
         chosen = choose(found, len(bench.calibration.class_ids), weighed_for).committee
         weighed = weigh_freely(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))
         found = undominated([*found, *weighed], lambda candidate: candidate.correct)
-    write_text_whole(workspace.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
+    write_text_whole(build.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
     return found
 
 
 def search_certified(
     bench: Bench,
-    workspace: Workspace,
+    build: PoolBuild,
     space: Space,
     promise: Promise,
     reference: str,
@@ -141,20 +136,20 @@ def search_certified(
     choosing, certifying = split(bench.calibration, CHOOSING_SHARE, SPLIT_SEED)
     alone = single(choosing, bench.costs, reference)
     goal = Goal(alone.correct / len(choosing.class_ids) - promise.tolerance) if free_weights else None
-    found = search_frontier(replace(bench, calibration=choosing), workspace, space, tell, goal)
+    found = search_frontier(replace(bench, calibration=choosing), build, space, tell, goal)
     return choose_certified(found, alone, certifying, promise)
 
 
-def read_frontier(workspace: Workspace) -> list[Candidate]:
+def read_frontier(build: PoolBuild) -> list[Candidate]:
     """Read what the last search found.
 
     Raises:
         ChoiceError: there was none.
     """
     try:
-        return FRONTIER.validate_python(json.loads(workspace.frontier.read_text()))
+        return FRONTIER.validate_python(json.loads(build.frontier.read_text()))
     except (OSError, ValueError) as error:
-        raise ChoiceError(f"cannot read {workspace.frontier} ({error}); run build-cascade search") from error
+        raise ChoiceError(f"cannot read {build.frontier} ({error}); run build-cascade search") from error
 
 
 def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: Path) -> Path:
@@ -180,7 +175,7 @@ def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: P
 def _check_name(name: str, build: Path) -> None:
     if not re.fullmatch(PLAIN_NAME, name):
         raise PredictionError(f"--name {name!r} is no plain name: use letters, digits, '_', '.' and '-', no '/'")
-    if Workspace(build / name).holds_build:
+    if holds_build(build / name):
         raise PredictionError(
             f"{build / name} holds what was built of a pool of this name, which imported predictions would hide; "
             "choose another --name"

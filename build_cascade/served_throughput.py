@@ -15,10 +15,9 @@ from build_cascade.pipeline import OnProgress
 from build_cascade.report.content import CASCADE, ENSEMBLE
 from build_engines.costs import throughput
 from build_engines.costs.latency import as_costs
-from build_engines.export.manifest import ExportRecord
 from build_engines.images.canvas import Canvas
 from build_engines.images.folder import open_image_folder
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
 from build_engines.support.atomic_files import fingerprint, write_text_whole
@@ -49,15 +48,15 @@ class Speeds(BaseModel):
     images_per_s: dict[str, float]
 
     @classmethod
-    def read(cls, pool: Pool, workspace: Workspace, cascade: Path) -> Self | None:
+    def read(cls, build: PoolBuild, cascade: Path) -> Self | None:
         """Read the measured speeds; None where they are of another cascade or other backbones, or there are none."""
-        if workspace.imported.is_dir():
+        if build.imported.is_dir():
             return None
         try:
-            speeds = cls.model_validate_json(workspace.throughput.read_bytes())
+            speeds = cls.model_validate_json(build.throughput.read_bytes())
         except (OSError, ValidationError):
             return None
-        return speeds if speeds.made_of == _made_of(pool, workspace, cascade) else None
+        return speeds if speeds.made_of == _made_of(build, cascade) else None
 
 
 def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
@@ -79,7 +78,7 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
         raise ChoiceError(f"the server's cascade answers otherwise than {cascade.name!r} would; {SERVE_CASCADE}")
 
 
-def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cascade: Path, tell: OnProgress) -> bool:
+def measure_speeds(build: PoolBuild, folder: Path, url: str, cascade: Path, tell: OnProgress) -> bool:
     """Measure all that is served, on images of a labelled folder; keep images a second, and milliseconds as costs.
 
     Returns:
@@ -91,20 +90,20 @@ def measure_speeds(pool: Pool, workspace: Workspace, folder: Path, url: str, cas
         BuildError: a backbone has no up-to-date ONNX file.
         ImageFolderError: the folder or an image cannot be used.
     """
-    configs = served_configs(pool, workspace, url)
+    configs = served_configs(build, url)
     with ServedModel(url, CASCADE, SERVE_CASCADE) as served:
         served_as = _served_as([*configs.values(), served.config])
-    earlier = Speeds.read(pool, workspace, cascade)
-    if earlier is not None and earlier.served_as == served_as and workspace.measured_costs.is_file():
+    earlier = Speeds.read(build, cascade)
+    if earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
         return False
-    canvases = open_image_folder(folder, pool.labels).spread(MEASURED_IMAGES).canvases(pool.canvas)
+    canvases = open_image_folder(folder, build.pool.labels).spread(MEASURED_IMAGES).canvases(build.pool.canvas)
     check_served(read_cascade(cascade), canvases, url)
-    ways, done = _ways(pool), count(1)
+    ways, done = _ways(build.pool), count(1)
     total = len(ways) * throughput.ROUNDS
     rates = throughput.measure(url, ways, canvases, lambda: tell("measuring", next(done), total))
-    speeds = Speeds(made_of=_made_of(pool, workspace, cascade), served_as=served_as, images_per_s=rates)
-    as_costs(rates, throughput.DEFAULT_LOAD, configs).write(workspace.measured_costs)
-    write_text_whole(workspace.throughput, speeds.model_dump_json(indent=1))
+    speeds = Speeds(made_of=_made_of(build, cascade), served_as=served_as, images_per_s=rates)
+    as_costs(rates, throughput.DEFAULT_LOAD, configs).write(build.measured_costs)
+    write_text_whole(build.throughput, speeds.model_dump_json(indent=1))
     return True
 
 
@@ -129,8 +128,8 @@ def _served_as(configs: list[Any]) -> str:
     return fingerprint(*(config.SerializeToString(deterministic=True).hex() for config in configs))
 
 
-def _made_of(pool: Pool, workspace: Workspace, cascade: Path) -> str:
+def _made_of(build: PoolBuild, cascade: Path) -> str:
     chosen = read_cascade(cascade)
-    graphs = [ExportRecord.required(pool, backbone, workspace).onnx_sha256 for backbone in pool.backbones]
+    graphs = [built.require_manifest().onnx_sha256 for built in build]
     rule = (chosen.stages, chosen.confidence, chosen.combine, chosen.mode, chosen.serving)
     return fingerprint(repr(rule), *graphs)

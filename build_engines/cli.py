@@ -14,11 +14,10 @@ from build_engines.costs.latency import measure_costs
 from build_engines.costs.throughput import ROUNDS, Load
 from build_engines.errors import BuildError
 from build_engines.export.audit import check_up
-from build_engines.export.manifest import ExportRecord
 from build_engines.images.folder import order_note
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.pool.schema import Pool, Precision, load_pool
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.encoded import MAX_PIXELS
@@ -42,7 +41,7 @@ RandomWeights = Annotated[
 PrecisionName = Annotated[
     Precision | None, typer.Option(help="Check in this precision, into build/POOL-PRECISION; by default the pool's.")
 ]
-Build = Annotated[Path, typer.Option(help="Where built files go.")]
+Root = Annotated[Path, typer.Option("--build", help="Where built files go.")]
 Images = Annotated[
     Path | None,
     typer.Option(help="A folder of labelled images to check with; by default crops of two photographs."),
@@ -93,31 +92,30 @@ def main(version: Version = False) -> None:
 
 @app.command()
 @resumable
-def export(pool: PoolFile, build: Build = Path("build"), images: Images = None) -> None:
+def export(pool: PoolFile, root: Root = BUILD_ROOT, images: Images = None) -> None:
     """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
-    loaded = load_pool(pool)
-    say_notes(console, _order_notes([loaded], images))
-    workspace = Workspace.of(loaded, build)
-    records = {backbone.name: ExportRecord.of(loaded, backbone, workspace) for backbone in loaded.backbones}
-    missing = [backbone for backbone in loaded.backbones if records[backbone.name] is None]
+    build = PoolBuild.open(pool, root)
+    say_notes(console, _order_notes([build.pool], images))
+    manifests = {built.name: built.manifest() for built in build}
+    missing = [built for built in build if manifests[built.name] is None]
     if missing:
         from build_engines.export.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
         from build_engines.images.samples import check_images  # noqa: PLC0415
 
-        check_pool(loaded)
-        canvases = check_images(loaded, images)
+        check_pool(build.pool)
+        canvases = check_images(build.pool, images)
         with progress_bar(console) as progress:
-            for backbone in progress.track(missing, description="exporting"):
-                records[backbone.name] = export(loaded, backbone, workspace, canvases)
-    console.print(export_table(loaded.name, {name: record for name, record in records.items() if record}))
-    console.print(f"{len(missing)} exported, {len(records) - len(missing)} reused, in {workspace.folder / 'onnx'}")
+            for built in progress.track(missing, description="exporting"):
+                manifests[built.name] = export(built, canvases)
+    console.print(export_table(build.pool.name, {name: manifest for name, manifest in manifests.items() if manifest}))
+    console.print(f"{len(missing)} exported, {len(build) - len(missing)} reused, in {build.onnx_folder}")
 
 
 @app.command()
 @friendly
 def repository(
     pool: PoolFile,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     output: Repository = Path("model_repository"),
     runtime: RuntimeName = "embedded",
     precision: ServedPrecision = None,
@@ -130,40 +128,36 @@ def repository(
         kept_of_others,
     )
 
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    check_takes(loaded, runtime)
-    entries = [backbone_entry(loaded, backbone, workspace, runtime, precision) for backbone in loaded.backbones]
+    build = PoolBuild.open(pool, root)
+    check_takes(build.pool, runtime)
+    entries = [backbone_entry(built, runtime, precision) for built in build]
     for config, files in entries:  # of all or none: half a repository of one runtime serves nobody
         wrote = write_files(output, config, files)
         console.print(f"{output / config.name}: {'written' if wrote else 'reused'}")
     put_cascade(output)
     if not encoded:
         remove_encoded(output)
-    canvas = canvas_of_encoded(output, loaded)
+    canvas = canvas_of_encoded(output, build.pool)
     for name, wrote in write_encoded(canvas, output, max_pixels).items() if encoded else ():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
-    say_notes(console, kept_of_others(output, loaded))
+    say_notes(console, kept_of_others(output, build.pool))
 
 
 @app.command()
 @resumable
 def check(
     pools: PoolFiles,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     images: Images = None,
     random_weights: RandomWeights = False,
     precision: PrecisionName = None,
 ) -> None:
     """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
     chosen = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
-    work = [(pool, backbone) for pool in chosen for backbone in pool.backbones]
+    work = [built for pool in chosen for built in PoolBuild.of(pool, root)]
     say_notes(console, _order_notes(chosen, images))
     with progress_bar(console) as progress:
-        checkups = [
-            check_up(pool, backbone, Workspace.of(pool, build), images)
-            for pool, backbone in progress.track(work, description="checking")
-        ]
+        checkups = [check_up(built, images) for built in progress.track(work, description="checking")]
     console.print(checkup_table(checkups))
     for problem in (checkup.problem for checkup in checkups if checkup.problem):
         console.print(problem, markup=False, highlight=False, soft_wrap=True)
@@ -178,26 +172,25 @@ def profile(
     batch: BatchSizes = None,
     clients: Clients = 1,
     url: Url = DEFAULT_URL,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
 ) -> None:
     """Count the multiply-accumulates of every backbone; with --batch, measure the served ones too."""
     from build_engines.costs.macs_profile import profile  # noqa: PLC0415 (torch takes seconds)
 
-    loaded = load_pool(pool)
+    build = PoolBuild.open(pool, root)
     with progress_bar(console) as progress:
-        profiles = [profile(loaded, b) for b in progress.track(loaded.backbones, description="counting")]
-    workspace = Workspace.of(loaded, build)
-    measured = _measure(loaded, workspace, url, [Load(clients, size) for size in sorted(set(batch or ()))])
-    console.print(profile_table(loaded, profiles, measured))
+        profiles = [profile(build.pool, b) for b in progress.track(build.pool.backbones, description="counting")]
+    measured = _measure(build, url, [Load(clients, size) for size in sorted(set(batch or ()))])
+    console.print(profile_table(build.pool, profiles, measured))
     for size in measured:
-        console.print(f"for build-cascade search --costs: {workspace.costs_at(size)}", soft_wrap=True)
+        console.print(f"for build-cascade search --costs: {build.costs_at(size)}", soft_wrap=True)
 
 
 @app.command()
 @resumable
 def plan(
     pool: PoolFile,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     workspace_mib: WorkspaceMib = 4096,
     version_compatible: VersionCompatible = False,
     hardware_compatibility: Hardware = "none",
@@ -206,17 +199,16 @@ def plan(
     trtexec: Trtexec = False,
 ) -> None:
     """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
-    loaded = load_pool(pool)
-    workspace = Workspace.of(loaded, build)
-    work = options_of(loaded, workspace_mib, version_compatible, hardware_compatibility, tf32)
+    build = PoolBuild.open(pool, root)
+    work = options_of(build, workspace_mib, version_compatible, hardware_compatibility, tf32)
     if trtexec:
-        for command in commands(loaded, workspace, work):
+        for command in commands(build, work):
             typer.echo(command)
-        if absent := [backbone.name for backbone in loaded.backbones if not workspace.onnx(backbone.name).is_file()]:
+        if absent := [built.name for built in build if not built.onnx.is_file()]:
             typer.echo(f"note: not exported yet: {', '.join(absent)}; run build-engines export first", err=True)
         return
-    say_notes(console, _order_notes([loaded], images))
-    make_plans(loaded, workspace, work, images, console)
+    say_notes(console, _order_notes([build.pool], images))
+    make_plans(build, work, images, console)
 
 
 @app.command()
@@ -224,7 +216,7 @@ def plan(
 def doctor(
     repository: Repository = Path("model_repository"),
     pool: PoolOption = None,
-    build: Build = Path("build"),
+    root: Root = BUILD_ROOT,
     log: Log = None,
     tensorrt: TensorRTVersion = None,
     shm_size: ShmSize = None,
@@ -238,9 +230,9 @@ def doctor(
         this_place,
     )
 
-    workspace = Workspace.of(load_pool(pool), build) if pool else None
+    build = PoolBuild.open(pool, root) if pool else None
     shared_bytes = size_bytes(shm_size) if shm_size else shared_memory_bytes()
-    findings = examine(repository, workspace, log, this_place(tensorrt), shared_bytes)
+    findings = examine(repository, build, log, this_place(tensorrt), shared_bytes)
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
@@ -250,9 +242,9 @@ def _order_notes(pools: Sequence[Pool], images: Path | None) -> list[str]:
     return sorted({order_note(images, pool.labels) for pool in pools}) if images else []
 
 
-def _measure(pool: Pool, workspace: Workspace, url: str, loads: Sequence[Load]) -> dict[int, Costs]:
+def _measure(build: PoolBuild, url: str, loads: Sequence[Load]) -> dict[int, Costs]:
     if not loads:
         return {}
     with progress_bar(console) as progress:
-        task = progress.add_task("measuring", total=len(loads) * len(pool.backbones) * ROUNDS)
-        return measure_costs(pool, workspace, url, loads, lambda: progress.advance(task))
+        task = progress.add_task("measuring", total=len(loads) * len(build) * ROUNDS)
+        return measure_costs(build, url, loads, lambda: progress.advance(task))

@@ -12,7 +12,7 @@ from rich.table import Table
 from build_engines.costs.costs import Costs
 from build_engines.costs.published import published
 from build_engines.export.audit import Checkup
-from build_engines.export.manifest import ExportRecord
+from build_engines.pool.manifest import ExportManifest
 from build_engines.pool.schema import Pool
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ NOTHING = "–"
 NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})
 
 
-def export_table(title: str, records: Mapping[str, ExportRecord]) -> Table:
+def export_table(title: str, manifests: Mapping[str, ExportManifest]) -> Table:
     """Say what each exported backbone costs and how well its file agrees."""
     columns = ("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class")
     table = Table(*columns, title=title, padding=0)
-    for name, record in records.items():
-        pixels = record.preprocessing
+    for name, manifest in manifests.items():
+        pixels = manifest.preprocessing
         table.add_row(
             name,
-            f"{record.gmacs * 1000:.4g}",
-            f"{record.graph.largest_probability_difference:.0e}",
+            f"{manifest.gmacs * 1000:.4g}",
+            f"{manifest.graph.largest_probability_difference:.0e}",
             f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
             f"{pixels.class_agreement:.1%} of {pixels.images}",
         )

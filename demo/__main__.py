@@ -16,7 +16,7 @@ from rich.console import Console
 
 from build_cascade.pipeline import SPLITS
 from build_engines.images.folder import open_image_folder
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.support.console import KEPT, progress_bar
 from demo.digits import write_digits
@@ -32,8 +32,7 @@ def main() -> None:
     """Run every step; what is there already is reused."""
     started_s = time.monotonic()
     pool = load_pool(POOL_FILE)
-    workspace = Workspace.of(pool, BUILD)
-    images = workspace.folder / "images"
+    images = PoolBuild.of(pool, BUILD).folder / "images"
     _write_images(images)
     _train(pool, images / "train")
     _run("build-engines", "export", POOL_FILE, "--images", images / "calibration")

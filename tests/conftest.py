@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from build_engines.export.export import export
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.writer import write_backbone, write_encoded
@@ -47,18 +47,18 @@ def tiny_pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 
 
 @pytest.fixture(scope="session")
-def tiny_workspace(tiny_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = Workspace.of(tiny_pool, tmp_path_factory.mktemp("build"))
-    for backbone in tiny_pool.backbones:
-        export(tiny_pool, backbone, workspace, random_canvases(16))
-    return workspace
+def tiny_build(tiny_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> PoolBuild:
+    build = PoolBuild.of(tiny_pool, tmp_path_factory.mktemp("build"))
+    for built in build:
+        export(built, random_canvases(16))
+    return build
 
 
 @pytest.fixture(scope="session")
-def tiny_cascade(tiny_workspace: Workspace) -> Cascade:
+def tiny_cascade(tiny_build: PoolBuild) -> Cascade:
     """A cascade of which random images use every stage, at every operating point."""
     images = random_canvases(200, seed=9)
-    predictions = [onnx_probabilities(tiny_workspace.onnx(name), images) for name in STAGES]
+    predictions = [onnx_probabilities(tiny_build[name].onnx, images) for name in STAGES]
     fast, default, accurate = (spread_thresholds(predictions, WEIGHTS, share) for share in (0.8, 0.5, 0.2))
     return Cascade(
         name="tiny",
@@ -77,11 +77,11 @@ def tiny_cascade(tiny_workspace: Workspace) -> Cascade:
 
 @pytest.fixture(scope="session")
 def tiny_repository(
-    tiny_pool: Pool, tiny_workspace: Workspace, tiny_cascade: Cascade, tmp_path_factory: pytest.TempPathFactory
+    tiny_pool: Pool, tiny_build: PoolBuild, tiny_cascade: Cascade, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     repository = tmp_path_factory.mktemp("model_repository")
-    for backbone in tiny_pool.backbones:
-        write_backbone(tiny_pool, backbone, tiny_workspace, repository, "embedded")
+    for built in tiny_build:
+        write_backbone(built, repository, "embedded")
     put_cascade(repository)
     write_encoded(CANVAS, repository)
     (repository / "cascade" / "cascade.json").write_text(tiny_cascade.to_json())

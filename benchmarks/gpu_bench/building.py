@@ -9,11 +9,10 @@ from pathlib import Path
 from rich.console import Console
 
 from build_engines.export.export import export
-from build_engines.export.manifest import ExportRecord
 from build_engines.export.timm_source import gmacs
 from build_engines.plans.command import make_plans, options_of
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild, PoolBuild
+from build_engines.pool.schema import Pool
 from build_engines.repository.cascade_entry import CASCADE, copy_cascade
 from build_engines.repository.runtimes import RUNTIMES
 from build_engines.repository.writer import backbone_config, write_backbone, write_files
@@ -25,35 +24,35 @@ MAX_WORKSPACE_MIB = 8192
 CHECK_IMAGES = 4
 
 
-def build_backbones(pool: Pool, workspace: Workspace, repository: Path, runtime: str, console: Console) -> None:
+def build_backbones(build: PoolBuild, repository: Path, runtime: str, console: Console) -> None:
     """Write the entry of every backbone; what an earlier run has built stays.
 
     Raises:
         BuildError: a backbone cannot be exported, or the runtime cannot build it.
     """
     if runtime == "torch":
-        for backbone in pool.backbones:
-            console.print(f"exporting {backbone.name}")
-            _write_program(pool, backbone, workspace, repository)
+        for built in build:
+            console.print(f"exporting {built.name}")
+            _write_program(built, repository)
         return
-    images = candidates(pool.canvas)[:CHECK_IMAGES]
-    for backbone in pool.backbones:
-        if ExportRecord.of(pool, backbone, workspace) is None:
-            console.print(f"exporting {backbone.name}")
-            export(pool, backbone, workspace, images)
+    images = candidates(build.pool.canvas)[:CHECK_IMAGES]
+    for built in build:
+        if built.manifest() is None:
+            console.print(f"exporting {built.name}")
+            export(built, images)
     if runtime == "tensorrt":
-        make_plans(pool, workspace, options_of(pool, MAX_WORKSPACE_MIB, False, "none", False), None, console)
-    for backbone in pool.backbones:
-        write_backbone(pool, backbone, workspace, repository, runtime)
+        make_plans(build, options_of(build, MAX_WORKSPACE_MIB, False, "none", False), None, console)
+    for built in build:
+        write_backbone(built, repository, runtime)
 
 
-def _write_program(pool: Pool, backbone: Backbone, workspace: Workspace, repository: Path) -> None:
+def _write_program(built: BackboneBuild, repository: Path) -> None:
     """Write the entry of a PyTorch program, without the ONNX file that other entries are known by.
 
     It takes minutes to make for a pool, and the PyTorch at hand may not be able to.
     """
     runtime = RUNTIMES["torch"]
-    write_files(repository, backbone_config(pool, backbone, runtime), runtime.files(pool, backbone, workspace))
+    write_files(repository, backbone_config(built.pool, built.backbone, runtime), runtime.files(built))
 
 
 def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repository: Path, max_images: int) -> None:

@@ -12,23 +12,19 @@ from build_engines.costs.costs import MS, Costs
 from build_engines.costs.throughput import Load, OnRound
 from build_engines.errors import ServedError
 from build_engines.images.canvas import Canvas
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Pool
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.served_model import runtime_of, served_configs
 
 REQUESTS = 4  # different ones, sent over and over
 
 
-def measure_costs(
-    pool: Pool, workspace: Workspace, url: str, loads: Sequence[Load], on_round: OnRound
-) -> dict[int, Costs]:
+def measure_costs(build: PoolBuild, url: str, loads: Sequence[Load], on_round: OnRound) -> dict[int, Costs]:
     """Measure every backbone of a pool under each load, and keep the costs, one file a batch size.
 
     Images are noise: how long a backbone takes does not depend on what they show.
 
     Args:
-        pool: Its backbones are served.
-        workspace: Where the costs go.
+        build: Of a pool whose backbones are served; the costs go into its folder.
         url: host:port of Triton's gRPC service.
         loads: Each of another batch size.
         on_round: Told when one round of one backbone is done.
@@ -40,15 +36,15 @@ def measure_costs(
         ServedError: a backbone is not served, is not the one exported last, or takes no such batch.
         BuildError: a backbone has no up-to-date ONNX file.
     """
-    configs = served_configs(pool, workspace, url)
+    configs = served_configs(build, url)
     for name, config in configs.items():
         _check_batches(name, config, loads)
     asks = {name: [name] for name in configs}
     measured = {}
     for load in loads:
-        rates = throughput.measure(url, asks, _noise(pool.canvas, load), on_round, load)
+        rates = throughput.measure(url, asks, _noise(build.pool.canvas, load), on_round, load)
         measured[load.batch_images] = as_costs(rates, load, configs)
-        measured[load.batch_images].write(workspace.costs_at(load.batch_images))
+        measured[load.batch_images].write(build.costs_at(load.batch_images))
     return measured
 
 

@@ -17,7 +17,7 @@ from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.tables import keep_whole
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
@@ -28,7 +28,7 @@ UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 def examine(
-    repository: Path, workspace: Workspace | None, log: Path | None, place: Place, shared_memory_bytes: int
+    repository: Path, build: PoolBuild | None, log: Path | None, place: Place, shared_memory_bytes: int
 ) -> list[Finding]:
     """Return how everything stands."""
     entries, findings = read_entries(repository)
@@ -37,7 +37,7 @@ def examine(
     findings += look_at_hidden_folders(repository)
     place = place.serving(entries)
     findings += look_at_place(entries, place)
-    findings += [look_at_entry(repository / name, config, workspace, place) for name, config in entries.items()]
+    findings += [look_at_entry(repository / name, config, build, place) for name, config in entries.items()]
     findings += look_at_cascade(repository, entries, place, shared_memory_bytes)
     if log:
         with log.open(encoding="utf-8", errors="replace") as lines:

@@ -11,7 +11,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.doctor.finding import Finding
 from build_engines.plans.record import Device, PlanRecord
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import SERVED_NAMES
 from build_engines.repository.cascade_entry import VERSION
 from build_engines.repository.writer import MADE_FROM, SHA256
@@ -81,8 +81,8 @@ def look_at_place(entries: Mapping[str, ModelConfig], place: Place) -> list[Find
     return [Finding("this machine", f"{tensorrt}, {gpu}{unknown}")]
 
 
-def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None, place: Place) -> Finding:
-    """Say how one entry stands; with the pool's workspace also whether it is of the ONNX file there."""
+def look_at_entry(folder: Path, config: ModelConfig, build: PoolBuild | None, place: Place) -> Finding:
+    """Say how one entry stands; with the pool's build also whether it is of the ONNX file there."""
     subject, backend = f"entry {folder.name}", _backend(config)
     if unserved := _look_at_backend(subject, config, place):
         return unserved
@@ -92,7 +92,7 @@ def look_at_entry(folder: Path, config: ModelConfig, workspace: Workspace | None
     if damage := _damage(folder / VERSION, config):
         return Finding(subject, damage, advice)
     source = config.parameters[MADE_FROM].string_value if MADE_FROM in config.parameters else ""
-    onnx = workspace.onnx(folder.name) if workspace else None
+    onnx = build[folder.name].onnx if build and folder.name in build else None
     newest = sha256(onnx) if onnx and onnx.is_file() else source
     if backend == "tensorrt":
         return _look_at_plan(subject, folder / VERSION / SIDE_FILE, newest, config.max_batch_size, place)

@@ -10,9 +10,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from build_engines.errors import BuildError
-from build_engines.export.manifest import ExportRecord
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild
 
 
 @dataclass(frozen=True)
@@ -44,50 +42,48 @@ class Checkup:
         return self.problem is None and not self.unlisted and not self.leftovers
 
 
-def check_up(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None = None) -> Checkup:
+def check_up(built: BackboneBuild, images: Path | None = None) -> Checkup:
     """Export a backbone unless it is there up to date, compare, inspect; in a process that ends with it.
 
     Args:
-        pool: The pool.
-        backbone: One of its backbones.
-        workspace: Where the file goes.
+        built: The backbone, and where its file goes.
         images: A folder of labelled images to compare on; crops of two photographs if None.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
-            return executor.submit(_checkup_or_problem, pool, backbone, workspace, images).result()
+            return executor.submit(_checkup_or_problem, built, images).result()
         except BrokenProcessPool:
-            return Checkup(backbone.name, problem="its process was killed, most likely for want of memory")
+            return Checkup(built.name, problem="its process was killed, most likely for want of memory")
 
 
-def _checkup_or_problem(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None) -> Checkup:
+def _checkup_or_problem(built: BackboneBuild, images: Path | None) -> Checkup:
     """Catch errors in the process itself: not all of torch's can be passed to another."""
     try:
-        return _check_up(pool, backbone, workspace, images)
+        return _check_up(built, images)
     except BuildError as error:
-        return Checkup(backbone.name, problem=str(error))
+        return Checkup(built.name, problem=str(error))
     except Exception as error:
-        return Checkup(backbone.name, problem=f"backbone {backbone.name!r}: {type(error).__name__}: {error}")
+        return Checkup(built.name, problem=f"backbone {built.name!r}: {type(error).__name__}: {error}")
 
 
-def _check_up(pool: Pool, backbone: Backbone, workspace: Workspace, images: Path | None) -> Checkup:
+def _check_up(built: BackboneBuild, images: Path | None) -> Checkup:
     from build_engines.export.export import export  # noqa: PLC0415 (torch takes seconds)
     from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_operators  # noqa: PLC0415
     from build_engines.images.samples import check_images  # noqa: PLC0415
 
     start = time.perf_counter()
-    present = ExportRecord.of(pool, backbone, workspace)
-    record = present or export(pool, backbone, workspace, check_images(pool, images))
+    present = built.manifest()
+    manifest = present or export(built, check_images(built.pool, images))
     seconds, peak_bytes = time.perf_counter() - start, _peak_bytes()
-    graph = load_graph(workspace.onnx(backbone.name))
+    graph = load_graph(built.onnx)
     return Checkup(
-        backbone.name,
+        built.name,
         unlisted=tuple(unlisted_operators(graph)),
         leftovers=tuple(leftovers(graph)),
-        difference=record.graph.largest_probability_difference,
+        difference=manifest.graph.largest_probability_difference,
         seconds=None if present else seconds,
         peak_bytes=None if present else peak_bytes,
-        size_bytes=workspace.onnx(backbone.name).stat().st_size,
+        size_bytes=built.onnx.stat().st_size,
     )
 
 

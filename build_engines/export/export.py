@@ -11,7 +11,6 @@ from build_engines.errors import BuildError, CheckError
 from build_engines.export import onnx_source as onnx_backbone
 from build_engines.export import timm_source as timm_backbone
 from build_engines.export.fp16 import to_half
-from build_engines.export.manifest import ExportRecord, GraphCheck, made_of
 from build_engines.export.parity import (
     BATCHES,
     CLASS_AGREEMENT_FLOOR,
@@ -23,7 +22,8 @@ from build_engines.export.parity import (
 from build_engines.export.source import Model
 from build_engines.export.timm_catalog import of_timm
 from build_engines.images.canvas import Canvas
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.manifest import ExportManifest, GraphCheck
 from build_engines.pool.schema import Backbone, OnnxBackbone, Pool
 from build_engines.support.atomic_files import sha256, write_text_whole, write_whole
 
@@ -58,13 +58,11 @@ def open_model(pool: Pool, backbone: Backbone) -> Model:
     return timm_backbone.open_model(pool, of_timm(backbone))
 
 
-def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas) -> ExportRecord:
+def export(built: BackboneBuild, images: Canvas) -> ExportManifest:
     """Export a backbone, check the file against PyTorch and timm, and keep it.
 
     Args:
-        pool: The pool.
-        backbone: One of its backbones.
-        workspace: Where the file goes.
+        built: The backbone, and where its file goes.
         images: UINT8 [N, S, S, 3], real images for the checks.
 
     Raises:
@@ -72,22 +70,21 @@ def export(pool: Pool, backbone: Backbone, workspace: Workspace, images: Canvas)
         WeightsError: the weights are missing or do not fit.
         CheckError: the file does not agree with PyTorch, or its preprocessing with timm's; it is not kept.
     """
-    model = open_model(pool, backbone)
+    backbone = built.backbone
+    model = open_model(built.pool, backbone)
     floor = 0.0 if backbone.is_random else CLASS_AGREEMENT_FLOOR
     preprocessing = check_preprocessing(backbone.name, model.served, model.data, images, floor)
     checks: list[GraphCheck] = []
-    write_whole(
-        workspace.onnx(backbone.name), lambda path: checks.append(_write_checked(backbone, model, images, path))
-    )
-    record = ExportRecord(
-        made_of=made_of(pool, backbone),
-        onnx_sha256=sha256(workspace.onnx(backbone.name)),
+    write_whole(built.onnx, lambda path: checks.append(_write_checked(backbone, model, images, path)))
+    manifest = ExportManifest(
+        made_of=built.source_fingerprint(),
+        onnx_sha256=sha256(built.onnx),
         gmacs=model.gmacs,
         graph=checks[0],
         preprocessing=preprocessing,
     )
-    write_text_whole(workspace.export_record(backbone.name), record.model_dump_json(indent=2))
-    return record
+    write_text_whole(built.manifest_file, manifest.model_dump_json(indent=2))
+    return manifest
 
 
 def _write_checked(backbone: Backbone, model: Model, images: Canvas, path: Path) -> GraphCheck:

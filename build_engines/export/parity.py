@@ -14,9 +14,9 @@ from PIL import Image
 from timm.data import create_transform
 
 from build_engines.errors import CheckError
-from build_engines.export.manifest import GraphCheck, PreprocessingCheck
 from build_engines.export.preprocessing import DataConfig, ServedBackbone
 from build_engines.images.canvas import Canvas
+from build_engines.pool.manifest import GraphCheck, PreprocessingCheck
 from build_engines.pool.schema import Backbone, Precision
 
 BATCHES = (1, 2, 7)

@@ -18,8 +18,8 @@ from build_engines.plans.make import batch_range, check_writable, make_plan
 from build_engines.plans.record import HardwareCompatibility, PlanCheck, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.plans.trtexec import trtexec_command
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild, PoolBuild
+from build_engines.pool.schema import Pool
 from build_engines.support.console import progress_bar
 from build_engines.tables import keep_whole
 
@@ -28,49 +28,46 @@ IMAGES = 256  # to compare on, where there is a folder of them
 
 
 def options_of(
-    pool: Pool,
+    build: PoolBuild,
     workspace_mib: int,
     version_compatible: bool,
     hardware_compatibility: HardwareCompatibility,
     tf32: bool,
-) -> list[tuple[Backbone, PlanOptions]]:
+) -> list[tuple[BackboneBuild, PlanOptions]]:
     """Return what the plan of each backbone is for."""
     return [
         (
-            backbone,
+            built,
             PlanOptions(
-                batch=batch_range(backbone),
+                batch=batch_range(built.backbone),
                 workspace_mib=workspace_mib,
                 version_compatible=version_compatible,
                 hardware_compatibility=hardware_compatibility,
                 tf32=tf32,
             ),
         )
-        for backbone in pool.backbones
+        for built in build
     ]
 
 
-def commands(pool: Pool, workspace: Workspace, work: Iterable[tuple[Backbone, PlanOptions]]) -> list[str]:
+def commands(build: PoolBuild, work: Iterable[tuple[BackboneBuild, PlanOptions]]) -> list[str]:
     """Return the shell commands that build the plans with trtexec, which makes no folder by itself."""
-    folder = workspace.plan(pool.backbones[0].name).parent
     return [
-        shlex.join(["mkdir", "-p", str(folder)]),
-        *(trtexec_command(workspace.onnx(b.name), workspace.plan(b.name), pool.canvas, options) for b, options in work),
+        shlex.join(["mkdir", "-p", str(build.plan_folder)]),
+        *(trtexec_command(built.onnx, built.plan, build.pool.canvas, options) for built, options in work),
     ]
 
 
 def make_plans(
-    pool: Pool,
-    workspace: Workspace,
-    work: Sequence[tuple[Backbone, PlanOptions]],
+    build: PoolBuild,
+    work: Sequence[tuple[BackboneBuild, PlanOptions]],
     images: Path | None,
     console: Console,
 ) -> None:
     """Make plan after plan, and print them as a table; those that are there stay, and one that fails stops no other.
 
     Args:
-        pool: The pool.
-        workspace: Where its ONNX files lie and the plans go.
+        build: Of a pool that was exported before.
         work: Its backbones, with what their plans are for.
         images: A folder of labelled images to compare with ONNX Runtime on; None for crops of two photographs.
         console: Where to say what was done.
@@ -81,22 +78,21 @@ def make_plans(
     """
     device = find_device()
     trt = load_tensorrt()
-    check_writable(workspace.plan(pool.backbones[0].name).parent)
+    check_writable(build.plan_folder)
     console.print(f"TensorRT {trt.__version__}, {device.gpu} ({device.compute_capability}), driver {device.driver}")
-    comparison = _comparison(trt, pool, images, console)
+    comparison = _comparison(trt, build.pool, images, console)
     table = Table("backbone", "batch", "seconds", "MB", "plan − ONNX Runtime", "")
     refused: list[BuildError] = []
     with progress_bar(console) as progress:
-        for backbone, options in progress.track(work, description="building"):
-            name = backbone.name
-            check = partial(comparison.check, backbone, workspace.onnx(name), options) if comparison else None
+        for built, options in progress.track(work, description="building"):
+            check = partial(comparison.check, built.backbone, built.onnx, options) if comparison else None
             try:
-                built = make_plan(trt, device, workspace, name, options, check)
+                is_new = make_plan(trt, device, built, options, check)
             except BuildError as error:
                 refused.append(error)
-                table.add_row(name, *4 * [NOTHING], "no plan", style="red")
+                table.add_row(built.name, *4 * [NOTHING], "no plan", style="red")
             else:
-                table.add_row(name, *_row(PlanRecord.required(workspace, name)), "built" if built else "reused")
+                table.add_row(built.name, *_row(PlanRecord.required(built)), "built" if is_new else "reused")
     console.print(keep_whole(table, "backbone"))
     if refused:
         raise PlanError("\n".join(map(str, refused)))

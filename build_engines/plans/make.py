@@ -10,13 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from build_engines.errors import CheckError, PlanError
-from build_engines.export.manifest import ExportRecord
 from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
-from build_engines.plans.tensorrt import build
-from build_engines.pool.artifacts import Workspace
+from build_engines.plans.tensorrt import build_plan
+from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.manifest import ExportManifest
 from build_engines.pool.schema import Backbone
 from build_engines.support.atomic_files import sha256, write_whole
 
@@ -31,7 +29,7 @@ def batch_range(backbone: Backbone) -> tuple[int, int, int]:
     return 1, min(USUAL_BATCH, backbone.max_batch_size), backbone.max_batch_size
 
 
-def exported(workspace: Workspace, backbone: str) -> str:
+def exported(built: BackboneBuild) -> str:
     """Return the SHA-256 of a backbone's ONNX file, which is as it was exported and checked.
 
     Needs neither torch nor timm: NVIDIA's container has none.
@@ -39,15 +37,12 @@ def exported(workspace: Workspace, backbone: str) -> str:
     Raises:
         PlanError: it is missing or damaged.
     """
-    onnx = workspace.onnx(backbone)
-    try:
-        record = ExportRecord.model_validate_json(workspace.export_record(backbone).read_bytes())
-        found = sha256(onnx)
-    except (OSError, ValidationError) as error:
-        raise PlanError(f"backbone {backbone!r} has no whole {onnx}; run build-engines export first") from error
-    if found != record.onnx_sha256:
-        raise PlanError(f"{onnx} is not as it was exported; run build-engines export again")
-    return found
+    manifest = ExportManifest.read(built.manifest_file)
+    if manifest is None or not built.onnx.is_file():
+        raise PlanError(f"backbone {built.name!r} has no whole {built.onnx}; run build-engines export first")
+    if sha256(built.onnx) != manifest.onnx_sha256:
+        raise PlanError(f"{built.onnx} is not as it was exported; run build-engines export again")
+    return manifest.onnx_sha256
 
 
 def check_writable(folder: Path) -> None:
@@ -70,8 +65,7 @@ def check_writable(folder: Path) -> None:
 def make_plan(
     trt: Any,  # noqa: ANN401 (a module without stubs)
     device: Device,
-    workspace: Workspace,
-    backbone: str,
+    built: BackboneBuild,
     options: PlanOptions,
     check: Check | None = None,
 ) -> bool:
@@ -80,8 +74,7 @@ def make_plan(
     Args:
         trt: TensorRT's Python module.
         device: The GPU.
-        workspace: Where the ONNX file lies and the plan goes.
-        backbone: Its name.
+        built: The backbone, exported before.
         options: What the plan is for.
         check: What a plan is held against before it is kept; raises CheckError or PlanError.
 
@@ -89,14 +82,14 @@ def make_plan(
         PlanError: the ONNX file is not there, TensorRT cannot build it, or the disk is full; an earlier plan stays.
         CheckError: the plan does not answer as the ONNX file does; it is not kept.
     """
-    source = exported(workspace, backbone)
-    present = PlanRecord.of(workspace, backbone)
+    source = exported(built)
+    present = PlanRecord.of(built)
     if present is not None and present.is_of(source, trt.__version__, device, options):
-        _check_present(workspace, backbone, present, check)
+        _check_present(built, present, check)
         return False
-    cache = workspace.timing_cache(trt.__version__, f"{device.gpu.replace(' ', '-')}-{device.compute_capability}")
+    cache = built.build.timing_cache(trt.__version__, f"{device.gpu.replace(' ', '-')}-{device.compute_capability}")
     start_s = time.monotonic()
-    plan, timings = build(trt, workspace.onnx(backbone), options, cache.read_bytes() if cache.is_file() else b"")
+    plan, timings = build_plan(trt, built.onnx, options, cache.read_bytes() if cache.is_file() else b"")
     seconds = round(time.monotonic() - start_s, 1)
     _write(cache, timings)  # before the plan is compared: if it is refused, the next build is quick
     record = PlanRecord(
@@ -109,26 +102,26 @@ def make_plan(
         size_bytes=len(plan),
         check=check(plan) if check else None,
     )
-    _write(workspace.plan(backbone), plan)  # until its side file is there too, it counts as no plan
-    _write_record(workspace, backbone, record)
+    _write(built.plan, plan)  # until its side file is there too, it counts as no plan
+    _write_record(built, record)
     return True
 
 
-def _check_present(workspace: Workspace, backbone: str, record: PlanRecord, check: Check | None) -> None:
+def _check_present(built: BackboneBuild, record: PlanRecord, check: Check | None) -> None:
     """Compare a plan that was built where nothing could be compared."""
     if check is None or record.check is not None:
         return
     try:
-        done = check(workspace.plan(backbone).read_bytes())
+        done = check(built.plan.read_bytes())
     except CheckError:
-        workspace.plan_record(backbone).unlink()
-        workspace.plan(backbone).unlink()
+        built.plan_record_file.unlink()
+        built.plan.unlink()
         raise
-    _write_record(workspace, backbone, record.model_copy(update={"check": done}))
+    _write_record(built, record.model_copy(update={"check": done}))
 
 
-def _write_record(workspace: Workspace, backbone: str, record: PlanRecord) -> None:
-    _write(workspace.plan_record(backbone), record.model_dump_json(indent=2).encode())
+def _write_record(built: BackboneBuild, record: PlanRecord) -> None:
+    _write(built.plan_record_file, record.model_dump_json(indent=2).encode())
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_engines.errors import PlanError
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import BackboneBuild
 from build_engines.support.atomic_files import sha256
 
 HardwareCompatibility = Literal["none", "ampere_plus", "same_compute_capability"]
@@ -81,10 +81,10 @@ class PlanRecord(BaseModel):
             return None
 
     @classmethod
-    def of(cls, workspace: Workspace, backbone: str) -> Self | None:
+    def of(cls, built: BackboneBuild) -> Self | None:
         """Return the record of a plan that is whole, or None."""
-        record, plan = cls.read(workspace.plan_record(backbone)), workspace.plan(backbone)
-        return record if record and plan.is_file() and sha256(plan) == record.plan_sha256 else None
+        record = cls.read(built.plan_record_file)
+        return record if record and built.plan.is_file() and sha256(built.plan) == record.plan_sha256 else None
 
     def is_of(self, onnx_sha256: str, tensorrt: str, device: Device, options: PlanOptions) -> bool:
         """Tell whether building it again would change nothing."""
@@ -92,16 +92,16 @@ class PlanRecord(BaseModel):
         return mine == (onnx_sha256, tensorrt, device, options)
 
     @classmethod
-    def required(cls, workspace: Workspace, backbone: str) -> Self:
+    def required(cls, built: BackboneBuild) -> Self:
         """Return the record of a whole plan of the ONNX file at hand.
 
         Raises:
             PlanError: the plan is missing, damaged or older than the ONNX file.
         """
-        record, plan = cls.of(workspace, backbone), workspace.plan(backbone)
+        record = cls.of(built)
         advice = "run build-engines plan on this pool (make engines: in NVIDIA's container)"
         if record is None:
-            raise PlanError(f"backbone {backbone!r} has no whole {plan}; {advice}")
-        if record.onnx_sha256 != sha256(workspace.onnx(backbone)):
-            raise PlanError(f"{plan} is of an older ONNX file than {workspace.onnx(backbone)}; {advice}")
+            raise PlanError(f"backbone {built.name!r} has no whole {built.plan}; {advice}")
+        if record.onnx_sha256 != sha256(built.onnx):
+            raise PlanError(f"{built.plan} is of an older ONNX file than {built.onnx}; {advice}")
         return record

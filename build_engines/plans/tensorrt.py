@@ -40,7 +40,7 @@ def load_tensorrt() -> Any:  # noqa: ANN401 (a module without stubs)
     )
 
 
-def build(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tuple[bytes, bytes]:  # noqa: ANN401
+def build_plan(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tuple[bytes, bytes]:  # noqa: ANN401
     """Build a plan of an ONNX file.
 
     Args:

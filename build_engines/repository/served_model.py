@@ -13,10 +13,8 @@ from tritonclient.grpc.model_config_pb2 import ModelInstanceGroup
 from tritonclient.utils import InferenceServerException
 
 from build_engines.errors import ServedError
-from build_engines.export.manifest import ExportRecord
 from build_engines.images.canvas import Canvas
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Pool
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.runtimes.torch import PRECISION
 from build_engines.repository.writer import MADE_FROM, SHA256
 
@@ -86,7 +84,7 @@ class ServedModel:
             raise ServedError(f"model {self.name!r} at {self._url}: {error.message()}; {self._advice}") from error
 
 
-def served_configs(pool: Pool, workspace: Workspace, url: str) -> dict[str, Any]:
+def served_configs(build: PoolBuild, url: str) -> dict[str, Any]:
     """Return Triton's configuration of every backbone, each made of its last export.
 
     Raises:
@@ -94,10 +92,10 @@ def served_configs(pool: Pool, workspace: Workspace, url: str) -> dict[str, Any]
         BuildError: a backbone has no up-to-date ONNX file.
     """
     configs = {}
-    for backbone in pool.backbones:
-        record = ExportRecord.required(pool, backbone, workspace)
-        with ServedModel(url, backbone.name) as served:
-            configs[backbone.name] = served.config_of(record.onnx_sha256)
+    for built in build:
+        manifest = built.require_manifest()
+        with ServedModel(url, built.name) as served:
+            configs[built.name] = served.config_of(manifest.onnx_sha256)
     return configs
 
 

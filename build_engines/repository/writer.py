@@ -10,8 +10,7 @@ from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
 from build_engines.errors import BuildError
-from build_engines.export.manifest import ExportRecord
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import BackboneBuild
 from build_engines.pool.schema import Backbone, Pool
 from build_engines.repository import encoded
 from build_engines.repository.cascade_entry import VERSION
@@ -24,14 +23,12 @@ SHA256 = "_sha256"  # after the name of a file of the version folder
 
 
 def backbone_entry(
-    pool: Pool, backbone: Backbone, workspace: Workspace, runtime: str, precision: str | None = None
+    built: BackboneBuild, runtime: str, precision: str | None = None
 ) -> tuple[ModelConfig, dict[str, Path]]:
     """Return the entry of one backbone as `write_files` takes it: its configuration, and its files.
 
     Args:
-        pool: The pool.
-        backbone: One of its backbones, exported before.
-        workspace: Where its ONNX file lies.
+        built: The backbone, exported before.
         runtime: A key of `RUNTIMES`.
         precision: Other than the runtime's own, where the served file leaves it open: one of `PRECISIONS`.
 
@@ -39,23 +36,16 @@ def backbone_entry(
         BuildError: unknown runtime or precision, or what is served of the backbone is missing or out of date.
     """
     serving = find_runtime(runtime)
-    record = ExportRecord.required(pool, backbone, workspace)
-    files = serving.files(pool, backbone, workspace)
-    config = backbone_config(pool, backbone, serving)
+    manifest = built.require_manifest()
+    files = serving.files(built)
+    config = backbone_config(built.pool, built.backbone, serving)
     if precision is not None:
         _set_precision(config, runtime, precision)
-    config.parameters[MADE_FROM].string_value = record.onnx_sha256
+    config.parameters[MADE_FROM].string_value = manifest.onnx_sha256
     return config, files
 
 
-def write_backbone(
-    pool: Pool,
-    backbone: Backbone,
-    workspace: Workspace,
-    repository: Path,
-    runtime: str,
-    precision: str | None = None,
-) -> bool:
+def write_backbone(built: BackboneBuild, repository: Path, runtime: str, precision: str | None = None) -> bool:
     """Write the `backbone_entry` of one backbone into a repository, whole or not at all.
 
     Returns:
@@ -64,7 +54,7 @@ def write_backbone(
     Raises:
         BuildError: as `backbone_entry` does.
     """
-    return write_files(repository, *backbone_entry(pool, backbone, workspace, runtime, precision))
+    return write_files(repository, *backbone_entry(built, runtime, precision))
 
 
 def write_files(repository: Path, config: ModelConfig, files: Mapping[str, Path]) -> bool:

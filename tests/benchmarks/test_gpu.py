@@ -24,7 +24,7 @@ from gpu_bench.summary import summarise
 from rich.console import Console
 
 from build_engines.export.timm_source import served
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.runtimes import RUNTIMES
 from cascade_core.gating import Rule, replay
 
@@ -187,7 +187,7 @@ def test_a_program_answers_in_this_process_what_its_backbone_does(tmp_path):
     pool = STUDIES["vit"].pool("fp16", small=True)
     pool = pool.model_copy(update={"backbones": pool.backbones[:1]})
     name = pool.backbones[0].name
-    build_backbones(pool, Workspace(tmp_path), tmp_path / "repository", "torch", Console(quiet=True))
+    build_backbones(PoolBuild(pool, tmp_path), tmp_path / "repository", "torch", Console(quiet=True))
     images = candidates(pool.canvas)[:5]
     with torch.inference_mode():
         expected = served(pool, pool.backbones[0])(torch.from_numpy(images)).numpy()

@@ -61,19 +61,19 @@ def small(server):
         yield served
 
 
-def test_collected_predictions_are_the_served_ones(collection, small, tiny_workspace, images):
+def test_collected_predictions_are_the_served_ones(collection, small, tiny_build, images):
     assert not collection.is_done
     assert list(collection.run(small))[-1] == len(images)
     assert collection.is_done
     read = Predictions.read(collection.folder, ["small"])
-    expected = onnx_probabilities(tiny_workspace.onnx("small"), images.canvases(CANVAS))
+    expected = onnx_probabilities(tiny_build["small"].onnx, images.canvases(CANVAS))
     np.testing.assert_allclose(read.probabilities["small"], expected, atol=1e-3)
     np.testing.assert_array_equal(read.class_ids, images.class_ids)
 
 
-def test_folders_that_are_taken_for_labels_by_their_order_are_told(server, tiny_pool, tiny_workspace, images, tmp_path):
+def test_folders_that_are_taken_for_labels_by_their_order_are_told(server, tiny_pool, tiny_build, images, tmp_path):
     build, synsets = tmp_path / "build", tmp_path / "synsets"
-    shutil.copytree(tiny_workspace.folder, build / "tiny")
+    shutil.copytree(tiny_build.folder, build / "tiny")
     synsets.mkdir()
     for place, label in enumerate(LABELS):
         shutil.copytree(images.root / label, synsets / f"n0{place}")
@@ -122,9 +122,9 @@ def test_a_server_with_another_export_is_refused(small):
         small.config_of("x")
 
 
-def test_a_server_that_is_not_there_is_named(tiny_pool, tiny_workspace):
+def test_a_server_that_is_not_there_is_named(tiny_build):
     with pytest.raises(ServedError, match=r"127\.0\.0\.1:1.*make serve"):
-        served_configs(tiny_pool, tiny_workspace, "127.0.0.1:1")
+        served_configs(tiny_build, "127.0.0.1:1")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from build_engines.export.export import export
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import TimmBackbone, load_pool
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.writer import write_backbone
@@ -41,13 +41,13 @@ def vit_pool():
 
 def serve(pool, folder):
     """Build all that is served; return the repository, the cascade and the images."""
-    workspace, repository = Workspace.of(pool, folder), folder / "repository"
+    build, repository = PoolBuild.of(pool, folder), folder / "repository"
     images = random_canvases(IMAGES, seed=3, size=pool.canvas)
-    for backbone in pool.backbones:
-        export(pool, backbone, workspace, images[:8])
-        write_backbone(pool, backbone, workspace, repository, "embedded")
+    for built in build:
+        export(built, images[:8])
+        write_backbone(built, repository, "embedded")
     predictions = [
-        np.concatenate([onnx_probabilities(workspace.onnx(backbone.name), part) for part in np.split(images, 4)])
+        np.concatenate([onnx_probabilities(build[backbone.name].onnx, part) for part in np.split(images, 4)])
         for backbone in pool.backbones
     ]
     (threshold,) = spread_thresholds(predictions, (1.0, 1.0), LEAVE)

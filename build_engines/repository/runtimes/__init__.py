@@ -8,8 +8,8 @@ from typing import Protocol
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.errors import BuildError
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool, TimmBackbone
+from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.schema import Pool, TimmBackbone
 from build_engines.repository.runtimes.embedded import Embedded
 from build_engines.repository.runtimes.onnxruntime import OnnxRuntime
 from build_engines.repository.runtimes.tensorrt import TensorRT
@@ -28,7 +28,7 @@ class Runtime(Protocol):
     def configure(self, config: ModelConfig) -> None:
         """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
 
-    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+    def files(self, built: BackboneBuild) -> dict[str, Path]:
         """Name the files of a version folder, and which file each is a copy of; what takes no step of its own is made.
 
         Raises:

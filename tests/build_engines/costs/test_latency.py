@@ -17,7 +17,7 @@ from build_engines.costs import throughput
 from build_engines.costs.costs import Costs
 from build_engines.costs.latency import measure_costs
 from build_engines.costs.throughput import Load
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from cascade_core.spec import Serving, read_cascade
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones
@@ -33,11 +33,11 @@ def short_rounds(monkeypatch):
 
 
 @pytest.fixture
-def workspace(tiny_workspace, tmp_path):
+def build(tiny_build, tmp_path):
     """One with the shared ONNX files, to be filled."""
     (tmp_path / "build" / "tiny").mkdir(parents=True)
-    (tmp_path / "build" / "tiny" / "onnx").symlink_to(tiny_workspace.folder / "onnx")
-    return Workspace(tmp_path / "build" / "tiny")
+    (tmp_path / "build" / "tiny" / "onnx").symlink_to(tiny_build.folder / "onnx")
+    return PoolBuild.of(tiny_build.pool, tmp_path / "build")
 
 
 @pytest.fixture
@@ -55,47 +55,47 @@ def run(app, *arguments):
     return result.output
 
 
-def test_a_cascade_is_chosen_on_measured_milliseconds(server, tiny_pool, workspace, images, tmp_path):
-    pool, build, url = tiny_pool.folder / "pool.yaml", workspace.folder.parent, ("--url", server.addresses.grpc)
-    shown = run(build_engines, "profile", pool, "--batch", 1, "--batch", 8, *url, "--build", build)
+def test_a_cascade_is_chosen_on_measured_milliseconds(server, tiny_pool, build, images, tmp_path):
+    pool, root, url = tiny_pool.folder / "pool.yaml", build.folder.parent, ("--url", server.addresses.grpc)
+    shown = run(build_engines, "profile", pool, "--batch", 1, "--batch", 8, *url, "--build", root)
     assert "ms, batch 1" in shown
     assert "ms, batch 8" in shown
     for batch in (1, 8):
-        costs = Costs.read(workspace.costs_at(batch))
+        costs = Costs.read(build.costs_at(batch))
         assert costs.unit == "ms"
         assert set(costs) == {"small", "medium", "large"}
         assert f"1 client, {batch} image" in costs.source
         assert "backend python (model.onnx, CPU)" in costs.source
         assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")
-        assert str(workspace.costs_at(batch)) in shown
-    run(build_cascade, "predict", pool, "--calibration", images, "--test", images, *url, "--build", build)
-    given = ("--costs", workspace.costs_at(8), "--build", build)
+        assert str(build.costs_at(batch)) in shown
+    run(build_cascade, "predict", pool, "--calibration", images, "--test", images, *url, "--build", root)
+    given = ("--costs", build.costs_at(8), "--build", root)
     output = tmp_path / "cascade.json"
     run(build_cascade, "search", pool, *given, "--output", output)
     cascade = read_cascade(output)
     assert cascade.cost_unit == "ms"
-    assert cascade.evidence["costs"]["source"] == Costs.read(workspace.costs_at(8)).source
+    assert cascade.evidence["costs"]["source"] == Costs.read(build.costs_at(8)).source
     assert cascade.evidence["predicted_by"] == {s.model: "python (model.onnx, CPU)" for s in cascade.stages}
     for stage in cascade.stages:
-        assert stage.cost == Costs.read(workspace.costs_at(8))[stage.model]
-    frontier = json.loads(workspace.frontier.read_text())
-    paid = Costs.read(workspace.costs_at(8)).values()
+        assert stage.cost == Costs.read(build.costs_at(8))[stage.model]
+    frontier = json.loads(build.frontier.read_text())
+    paid = Costs.read(build.costs_at(8)).values()
     assert all(min(paid) * 0.99 <= candidate["mean_cost"] <= sum(paid) * 1.01 for candidate in frontier)
     table = run(build_cascade, "report", pool, *given, "--cascade", output)
     assert "ms" in table or "µs" in table
     assert "MACs" not in table
-    assert "MACs" not in (workspace.report / "index.html").read_text()
+    assert "MACs" not in (build.report / "index.html").read_text()
 
 
-def test_costs_of_another_runtime_than_answered_are_used_and_said(server, tiny_pool, workspace, images, tmp_path):
-    pool, build = tiny_pool.folder / "pool.yaml", workspace.folder.parent
+def test_costs_of_another_runtime_than_answered_are_used_and_said(server, tiny_pool, build, images, tmp_path):
+    pool, root = tiny_pool.folder / "pool.yaml", build.folder.parent
     folders = ("--calibration", images, "--test", images)
-    run(build_cascade, "predict", pool, *folders, "--url", server.addresses.grpc, "--build", build)
+    run(build_cascade, "predict", pool, *folders, "--url", server.addresses.grpc, "--build", root)
 
     def searched(measured_by):
         Costs(dict.fromkeys(("small", "medium", "large"), 1.0), "ms", "clock", measured_by).write(tmp_path / "ms.json")
         given = ("--costs", tmp_path / "ms.json", "--output", tmp_path / "cascade.json")
-        return run(build_cascade, "search", pool, *given, "--build", build)
+        return run(build_cascade, "search", pool, *given, "--build", root)
 
     assert "note:" not in searched({})
     assert "note:" not in searched({"small": "python (model.onnx, CPU)"})
@@ -105,19 +105,19 @@ def test_costs_of_another_runtime_than_answered_are_used_and_said(server, tiny_p
 
 
 def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwise(
-    server, repository_copy, tiny_pool, workspace, images
+    server, repository_copy, tiny_pool, build, images
 ):
     cascade = repository_copy / "cascade" / "cascade.json"
-    arguments = ("measure", tiny_pool.folder / "pool.yaml", "--build", workspace.folder.parent, "--test", images)
+    arguments = ("measure", tiny_pool.folder / "pool.yaml", "--build", build.folder.parent, "--test", images)
     arguments += ("--cascade", cascade, "--url")
     assert "reused" not in run(build_cascade, *arguments, server.addresses.grpc)
-    speeds = Speeds.read(tiny_pool, workspace, cascade)
+    speeds = Speeds.read(build, cascade)
     assert set(speeds.images_per_s) == {"small", "medium", "large", ENSEMBLE, CASCADE}
-    otherwise = workspace.folder / "otherwise.json"
+    otherwise = build.folder / "otherwise.json"
     for change in ({"confidence": "margin"}, {"mode": "ensemble"}, {"serving": Serving(reach="auto")}):
         otherwise.write_text(dataclasses.replace(read_cascade(cascade), **change).to_json())
-        assert Speeds.read(tiny_pool, workspace, otherwise) is None
-    costs = Costs.read(workspace.measured_costs)
+        assert Speeds.read(build, otherwise) is None
+    costs = Costs.read(build.measured_costs)
     assert costs == {name: 1000 / speeds.images_per_s[name] for name in ("small", "medium", "large")}
     assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")
     assert "reused" in run(build_cascade, *arguments, server.addresses.grpc)
@@ -128,9 +128,7 @@ def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwi
         assert "reused" in run(build_cascade, *arguments, other.addresses.grpc)
 
 
-def test_another_cascade_than_the_served_one_is_not_measured(
-    server, tiny_pool, tiny_cascade, workspace, images, tmp_path
-):
+def test_another_cascade_than_the_served_one_is_not_measured(server, tiny_pool, tiny_cascade, build, images, tmp_path):
     shorter = dataclasses.replace(tiny_cascade.stages[1], threshold=None)
     otherwise = {
         "stages": (tiny_cascade.stages[0], shorter),
@@ -142,12 +140,12 @@ def test_another_cascade_than_the_served_one_is_not_measured(
         other = dataclasses.replace(tiny_cascade, operating_points=points, **{field: value})
         path = tmp_path / f"{place}.json"
         path.write_text(other.to_json())
-        arguments = ["measure", tiny_pool.folder / "pool.yaml", "--build", workspace.folder.parent, "--test", images]
+        arguments = ["measure", tiny_pool.folder / "pool.yaml", "--build", build.folder.parent, "--test", images]
         arguments += ["--cascade", path, "--url", server.addresses.grpc]
         result = CliRunner().invoke(build_cascade, [str(argument) for argument in arguments])
         assert result.exit_code == 1, field
         assert "the server's cascade answers otherwise" in " ".join(result.output.split()), field
-        assert not workspace.throughput.exists()
+        assert not build.throughput.exists()
 
 
 def test_without_a_batch_nothing_is_asked(tiny_pool, tmp_path):
@@ -156,44 +154,44 @@ def test_without_a_batch_nothing_is_asked(tiny_pool, tmp_path):
     assert "ms, batch" not in shown
 
 
-def refused(server_url, pool, workspace, batch=1):
+def refused(server_url, pool, build, batch=1):
     arguments = ["profile", pool.folder / "pool.yaml", "--batch", batch, "--url", server_url]
-    arguments += ["--build", workspace.folder.parent]
+    arguments += ["--build", build.folder.parent]
     result = CliRunner().invoke(build_engines, [str(argument) for argument in arguments])
     assert result.exit_code == 1
     return " ".join(result.output.split())
 
 
-def test_what_cannot_be_measured_is_said(server, tiny_pool, workspace, tmp_path):
+def test_what_cannot_be_measured_is_said(server, tiny_pool, build, tmp_path):
     url = server.addresses.grpc
-    assert "is it served? (make serve" in refused("127.0.0.1:1", tiny_pool, workspace)
-    assert "takes batches of at most 8, not 9" in refused(url, tiny_pool, workspace, 9)
-    assert "run build-engines export" in refused(url, tiny_pool, Workspace(tmp_path / "nothing" / "tiny"))
-    assert not workspace.costs_at(9).exists()
+    assert "is it served? (make serve" in refused("127.0.0.1:1", tiny_pool, build)
+    assert "takes batches of at most 8, not 9" in refused(url, tiny_pool, build, 9)
+    assert "run build-engines export" in refused(url, tiny_pool, PoolBuild.of(tiny_pool, tmp_path / "nothing"))
+    assert not build.costs_at(9).exists()
 
 
-def test_another_export_than_the_served_one_is_refused(server, tiny_pool, workspace, monkeypatch):
+def test_another_export_than_the_served_one_is_refused(server, tiny_pool, build, monkeypatch):
     from build_engines import served
 
     monkeypatch.setattr(served, "MADE_FROM", "nothing")
-    assert "was not made of the last export" in refused(server.addresses.grpc, tiny_pool, workspace)
+    assert "was not made of the last export" in refused(server.addresses.grpc, tiny_pool, build)
 
 
-def test_several_clients_may_ask_at_once(server, tiny_pool, workspace):
+def test_several_clients_may_ask_at_once(server, build):
     done = []
     load_of_two = Load(clients=2, batch_images=4)
-    measured = measure_costs(tiny_pool, workspace, server.addresses.grpc, [load_of_two], lambda: done.append(1))
+    measured = measure_costs(build, server.addresses.grpc, [load_of_two], lambda: done.append(1))
     assert len(done) == 3 * throughput.ROUNDS
     assert all(cost > 0 for cost in measured[4].values())
     assert measured[4].source.startswith("served, 2 clients, 4 images a request, median of 3 rounds")
 
 
-def test_what_is_measured_is_the_served_backbone_in_milliseconds_of_an_image(repository_copy, tiny_pool, workspace):
+def test_what_is_measured_is_the_served_backbone_in_milliseconds_of_an_image(repository_copy, build):
     """A backbone that takes at least 40 ms a call costs that at batch 1, and an eighth of it at batch 8."""
     slow_down(repository_copy, "medium", 0.04)
     loads = [Load(clients=1, batch_images=size) for size in (1, 8)]
     with EmbeddedServer(repository_copy, models=backbones(repository_copy)) as server:
-        measured = measure_costs(tiny_pool, workspace, server.addresses.grpc, loads, lambda: None)
+        measured = measure_costs(build, server.addresses.grpc, loads, lambda: None)
     assert measured[1]["medium"] >= 40
     assert 5 <= measured[8]["medium"] < measured[1]["medium"]
     assert measured[8]["small"] < measured[8]["medium"]

@@ -17,9 +17,9 @@ from build_engines.doctor import command
 from build_engines.doctor.command import examine
 from build_engines.doctor.entries import Place
 from build_engines.errors import PlanError
-from build_engines.export.manifest import ExportRecord, GraphCheck, PreprocessingCheck, made_of
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
+from build_engines.pool.manifest import ExportManifest, GraphCheck, PreprocessingCheck
 from build_engines.pool.schema import load_pool
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.writer import write_backbone
@@ -39,26 +39,25 @@ def pool(tmp_path):
 
 
 @pytest.fixture
-def workspace(pool, tmp_path):
+def build(pool, tmp_path):
     """Exported and built, as far as files go."""
-    workspace = Workspace.of(pool, tmp_path)
-    for backbone in pool.backbones:
-        onnx, plan = workspace.onnx(backbone.name), workspace.plan(backbone.name)
-        for file in (onnx, plan):
+    build = PoolBuild.of(pool, tmp_path)
+    for built in build:
+        for file in (built.onnx, built.plan):
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(backbone.name.encode())
-        record = ExportRecord(
-            made_of=made_of(pool, backbone),
-            onnx_sha256=sha256(onnx),
+            file.write_bytes(built.name.encode())
+        manifest = ExportManifest(
+            made_of=built.source_fingerprint(),
+            onnx_sha256=sha256(built.onnx),
             gmacs=1,
             graph=GraphCheck(largest_probability_difference=0, class_agreement=1),
             preprocessing=PreprocessingCheck(
                 images=1, largest_pixel_difference=0, mean_pixel_difference=0, class_agreement=1
             ),
         )
-        workspace.export_record(backbone.name).write_text(record.model_dump_json())
-        write_plan_record(workspace.plan_record(backbone.name), onnx_sha256=sha256(onnx))
-    return workspace
+        built.manifest_file.write_text(manifest.model_dump_json())
+        write_plan_record(built.plan_record_file, onnx_sha256=sha256(built.onnx))
+    return build
 
 
 def write_plan_record(path, **options):
@@ -76,10 +75,10 @@ def write_plan_record(path, **options):
 
 
 @pytest.fixture
-def repository(pool, workspace, tmp_path):
+def repository(build, tmp_path):
     folder = tmp_path / "model_repository"
-    for backbone, runtime in zip(pool.backbones, ("tensorrt", "onnxruntime"), strict=True):
-        write_backbone(pool, backbone, workspace, folder, runtime)
+    for built, runtime in zip(build, ("tensorrt", "onnxruntime"), strict=True):
+        write_backbone(built, folder, runtime)
     put_cascade(folder)
     write_cascade(folder)
     return folder
@@ -92,13 +91,13 @@ def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None, pr
     (folder / "cascade/cascade.json").write_text(cascade.to_json())
 
 
-def complaints(repository, workspace=None, place=HERE, shared_memory=PLENTY):
-    findings = examine(repository, workspace, None, place, shared_memory)
+def complaints(repository, build=None, place=HERE, shared_memory=PLENTY):
+    findings = examine(repository, build, None, place, shared_memory)
     return {finding.subject: finding.found for finding in findings if not finding.is_well}
 
 
-def test_a_healthy_repository(repository, workspace):
-    assert complaints(repository, workspace) == {}
+def test_a_healthy_repository(repository, build):
+    assert complaints(repository, build) == {}
     assert complaints(repository, None, Place(None, None)) == {}
 
 
@@ -129,16 +128,16 @@ def test_other_gpu(repository):
         ({"hardware_compatibility": "same_compute_capability"}, Place("10.13.3.9", H100), False),
     ],
 )
-def test_compatible_plans(repository, pool, workspace, options, place, fits):
-    write_plan_record(workspace.plan_record("a"), onnx_sha256=sha256(workspace.onnx("a")), **options)
-    write_backbone(pool, pool.backbone("a"), workspace, repository, "tensorrt")
+def test_compatible_plans(repository, build, options, place, fits):
+    write_plan_record(build["a"].plan_record_file, onnx_sha256=sha256(build["a"].onnx), **options)
+    write_backbone(build["a"], repository, "tensorrt")
     assert (complaints(repository, place=place) == {}) is fits
 
 
-def test_a_plan_older_than_its_onnx_file(repository, workspace):
-    workspace.onnx("a").write_bytes(b"newer")
-    workspace.onnx("b").write_bytes(b"newer")
-    found = complaints(repository, workspace)
+def test_a_plan_older_than_its_onnx_file(repository, build):
+    build["a"].onnx.write_bytes(b"newer")
+    build["b"].onnx.write_bytes(b"newer")
+    found = complaints(repository, build)
     assert found["entry a"] == "its plan is older than its ONNX file"
     assert found["entry b"].startswith("is of another export than")
 
@@ -186,8 +185,8 @@ def test_what_is_no_version(name):
 LACKS = "which the Python in NVIDIA's container lacks"
 
 
-def test_nvidias_container_has_neither_onnx_runtime_nor_pytorch(repository, pool, workspace):
-    write_backbone(pool, pool.backbone("b"), workspace, repository, "embedded")
+def test_nvidias_container_has_neither_onnx_runtime_nor_pytorch(repository, build):
+    write_backbone(build["b"], repository, "embedded")
     assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs ONNX Runtime, {LACKS}"}
     edit_entry(repository, "b", as_of_torch)
     assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs PyTorch, {LACKS}"}
@@ -197,9 +196,9 @@ def as_of_torch(config):
     config.parameters["model.pt2_sha256"].string_value = config.parameters.pop("model.onnx_sha256").string_value
 
 
-def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, pool, workspace, monkeypatch):
-    for backbone in pool.backbones:
-        write_backbone(pool, backbone, workspace, repository, "embedded")
+def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, build, monkeypatch):
+    for built in build:
+        write_backbone(built, repository, "embedded")
     installed = SimpleNamespace(__version__="10.13.3.9")
     monkeypatch.setattr(command, "load_tensorrt", lambda: installed)
     write_cascade(repository, serving=Serving(reach="in_process"))

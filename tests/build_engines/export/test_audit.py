@@ -17,7 +17,7 @@ from build_engines.doctor.command import findings_table
 from build_engines.doctor.finding import Finding
 from build_engines.export.audit import Checkup, check_up
 from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_operators
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from build_engines.tables import checkup_table, profile_table
 from tests.support.helpers import CANVAS, backbone_entry, save_random_weights, write_pool
@@ -78,13 +78,13 @@ def test_operators_outside_the_list_are_found():
 def test_each_family_exports_clean(tmp_path, changes, precision):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", **changes)))
     pool = pool.variant(random_weights=True, precision=precision)
-    workspace = Workspace.of(pool, tmp_path)
-    seen = check_up(pool, pool.backbones[0], workspace)
+    build = PoolBuild.of(pool, tmp_path)
+    seen = check_up(build["a"])
     assert (seen.problem, seen.unlisted, seen.leftovers) == (None, (), ())
     assert 0 < seen.difference < (1e-4 if precision == "fp32" else 1e-2)
     assert seen.peak_bytes > 10**8
-    assert seen.size_bytes == workspace.onnx("a").stat().st_size
-    operators = {node.op_type for node in load_graph(workspace.onnx("a")).graph.node}
+    assert seen.size_bytes == build["a"].onnx.stat().st_size
+    operators = {node.op_type for node in load_graph(build["a"].onnx).graph.node}
     assert not operators & {"Range", "BatchNormalization"}
     if changes:  # a ViT picks its class token by a Gather, of the tokens
         assert "Gather" not in operators

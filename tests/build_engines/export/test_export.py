@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -12,13 +14,12 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from build_engines.errors import BuildError, CheckError
 from build_engines.export import parity as checks
 from build_engines.export.export import export
-from build_engines.export.manifest import ExportRecord
 from build_engines.export.onnx_lint import leftovers
 from build_engines.export.parity import check_preprocessing
 from build_engines.export.preprocessing import DataConfig, Preprocessing, ServedBackbone, resize_matrix
 from build_engines.export.timm_source import data_config, served
 from build_engines.images.samples import sample_canvases
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from build_engines.repository.writer import write_backbone
 from tests.support.helpers import CANVAS, CLASSES, backbone_entry, random_canvases, save_random_weights, write_pool
@@ -62,10 +63,10 @@ def test_a_flat_image_stays_flat(canvas, input_size, crop_pct):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
-def test_the_onnx_file_answers_as_pytorch_does(tiny_pool, tiny_workspace, batch):
+def test_the_onnx_file_answers_as_pytorch_does(tiny_pool, tiny_build, batch):
     backbone = tiny_pool.backbone("small")
     images = random_canvases(batch, seed=3)
-    session = onnxruntime.InferenceSession(tiny_workspace.onnx("small"), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(tiny_build["small"].onnx, providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(None, {"image": images})
     with torch.inference_mode():
         expected = served(tiny_pool, backbone)(torch.from_numpy(images)).numpy()
@@ -73,8 +74,8 @@ def test_the_onnx_file_answers_as_pytorch_does(tiny_pool, tiny_workspace, batch)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_onnx_file_is_one_file_of_opset_20_without_local_paths(tiny_workspace):
-    path = tiny_workspace.onnx("small")
+def test_the_onnx_file_is_one_file_of_opset_20_without_local_paths(tiny_build):
+    path = tiny_build["small"].onnx
     model = onnx.load(path)
     assert model.opset_import[0].version == 20
     assert b"/" + b"site-packages" not in path.read_bytes()
@@ -95,9 +96,9 @@ def test_cnn_graphs_have_no_leftover_of_the_channel_order(tmp_path):
     entry = backbone_entry("cnn", architecture="resnet10t", arguments={}, input_size=32)
     pool = load_pool(write_pool(tmp_path, entry))
     save_random_weights(pool)
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbones[0], workspace, random_canvases(4))
-    operators = {node.op_type for node in onnx.load(workspace.onnx("cnn")).graph.node}
+    build = PoolBuild.of(pool, tmp_path)
+    export(build["cnn"], random_canvases(4))
+    operators = {node.op_type for node in onnx.load(build["cnn"].onnx).graph.node}
     assert not operators & {"Range", "Gather", "Resize", "BatchNormalization"}
 
 
@@ -106,9 +107,9 @@ def test_a_vit_asks_nothing_of_bytes_but_their_cast(tmp_path, precision):
     """Its class token is as many times there as there are images, which the exporter reads off the input."""
     pool = load_pool(write_pool(tmp_path, backbone_entry("vit", precision=precision)))
     save_random_weights(pool)
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbones[0], workspace, random_canvases(4))
-    model = onnx.load(workspace.onnx("vit"))
+    build = PoolBuild.of(pool, tmp_path)
+    export(build["vit"], random_canvases(4))
+    model = onnx.load(build["vit"].onnx)
     assert [node.op_type for node in model.graph.node if "image" in node.input] == ["Cast"]
     assert leftovers(model) == []
     cast = model.graph.node[0].output[0]
@@ -118,70 +119,70 @@ def test_a_vit_asks_nothing_of_bytes_but_their_cast(tmp_path, precision):
 
 def test_a_file_that_disagrees_is_not_kept(tiny_pool, tmp_path, monkeypatch):
     monkeypatch.setitem(checks.PROBABILITY_TOLERANCES, "fp32", -1.0)
-    workspace = Workspace.of(tiny_pool, tmp_path)
+    build = PoolBuild.of(tiny_pool, tmp_path)
     with pytest.raises(CheckError, match="was not kept"):
-        export(tiny_pool, tiny_pool.backbone("small"), workspace, random_canvases(4))
-    assert list(workspace.onnx("small").parent.iterdir()) == []
+        export(build["small"], random_canvases(4))
+    assert list(build["small"].onnx.parent.iterdir()) == []
 
 
 def test_an_export_is_reused_until_weights_or_pool_change(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
     save_random_weights(pool)
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbones[0], workspace, random_canvases(4))
-    assert ExportRecord.of(pool, pool.backbones[0], workspace)
+    build = PoolBuild.of(pool, tmp_path)
+    export(build["a"], random_canvases(4))
+    assert build["a"].manifest()
 
-    cropped = load_pool(write_pool(tmp_path, backbone_entry("a", crop_pct=0.5)))
-    assert ExportRecord.of(cropped, cropped.backbones[0], workspace) is None
+    cropped = PoolBuild.open(write_pool(tmp_path, backbone_entry("a", crop_pct=0.5)), tmp_path)
+    assert cropped["a"].manifest() is None
     save_random_weights(pool, seed=5)
-    assert ExportRecord.of(pool, pool.backbones[0], workspace) is None
+    assert build["a"].manifest() is None
 
 
 def test_a_damaged_onnx_file_is_not_reused(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
     save_random_weights(pool)
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbones[0], workspace, random_canvases(4))
-    workspace.onnx("a").write_bytes(workspace.onnx("a").read_bytes()[:-1])
+    build = PoolBuild.of(pool, tmp_path)
+    export(build["a"], random_canvases(4))
+    build["a"].onnx.write_bytes(build["a"].onnx.read_bytes()[:-1])
     with pytest.raises(BuildError, match="run build-engines export"):
-        ExportRecord.required(pool, pool.backbones[0], workspace)
+        build["a"].require_manifest()
 
 
 def test_a_record_that_is_no_text_counts_as_none(tiny_pool, tmp_path):
-    workspace = Workspace.of(tiny_pool, tmp_path)
-    workspace.export_record("small").parent.mkdir(parents=True)
-    workspace.export_record("small").write_bytes(b"\xff")
-    assert ExportRecord.of(tiny_pool, tiny_pool.backbone("small"), workspace) is None
+    build = PoolBuild.of(tiny_pool, tmp_path)
+    build["small"].manifest_file.parent.mkdir(parents=True)
+    build["small"].manifest_file.write_bytes(b"\xff")
+    assert build["small"].manifest() is None
 
 
-def test_a_triton_entry_is_written_once(tiny_pool, tiny_workspace, tmp_path):
-    backbone = tiny_pool.backbone("small")
-    assert write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
-    assert not write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+def test_a_triton_entry_is_written_once(tiny_build, tmp_path):
+    small = tiny_build["small"]
+    assert write_backbone(small, tmp_path, "embedded")
+    assert not write_backbone(small, tmp_path, "embedded")
     config = text_format.Parse((tmp_path / "small" / "config.pbtxt").read_text(), ModelConfig())
     assert list(config.input[0].dims) == [CANVAS, CANVAS, 3]
     assert list(config.output[0].dims) == [CLASSES]
-    assert config.max_batch_size == backbone.max_batch_size
+    assert config.max_batch_size == small.backbone.max_batch_size
     assert config.HasField("dynamic_batching")
 
 
-def test_an_entry_is_whole_or_as_it_was(tiny_pool, tiny_workspace, tmp_path, monkeypatch):
-    backbone = tiny_pool.backbone("small")
-    write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+def test_an_entry_is_whole_or_as_it_was(tiny_build, tmp_path, monkeypatch):
+    small = tiny_build["small"]
+    write_backbone(small, tmp_path, "embedded")
     before = (tmp_path / "small" / "config.pbtxt").read_text()
-    bigger = backbone.model_copy(update={"max_batch_size": 4})
+    bigger = replace(small, backbone=small.backbone.model_copy(update={"max_batch_size": 4}))
     monkeypatch.setattr(
         "build_engines.repository.writer.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
     )
     with pytest.raises(OSError, match="disk full"):
-        write_backbone(tiny_pool, bigger, tiny_workspace, tmp_path, "embedded")
+        write_backbone(bigger, tmp_path, "embedded")
     assert (tmp_path / "small" / "config.pbtxt").read_text() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["small"]
 
 
-def test_an_unknown_runtime_is_refused(tiny_pool, tiny_workspace, tmp_path):
+def test_an_unknown_runtime_is_refused(tiny_build, tmp_path):
     with pytest.raises(BuildError, match="known are embedded"):
-        write_backbone(tiny_pool, tiny_pool.backbones[0], tiny_workspace, tmp_path, "abacus")
+        write_backbone(tiny_build["small"], tmp_path, "abacus")
 
 
 def test_data_config_comes_from_timm_unless_the_pool_says_otherwise(tmp_path):

@@ -11,11 +11,10 @@ import pytest
 from build_engines.errors import BuildError, CheckError
 from build_engines.export.export import export
 from build_engines.export.fp16 import to_half
-from build_engines.export.manifest import ExportRecord
 from build_engines.export.parity import PROBABILITY_TOLERANCES
 from build_engines.images.folder import open_image_folder
 from build_engines.images.samples import check_images
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
 
@@ -34,11 +33,11 @@ def half_file(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
     pool = load_pool(write_pool(folder, backbone_entry("a", **SMALL[request.param])))
     pool = pool.variant(random_weights=True, precision="fp16")
-    workspace = Workspace.of(pool, folder)
+    build = PoolBuild.of(pool, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROBABILITY_TOLERANCES, "fp16", 0.05)  # random weights at 32 pixels magnify every rounding
-        export(pool, pool.backbones[0], workspace, random_canvases(4))
-    return workspace.onnx("a")
+        export(build["a"], random_canvases(4))
+    return build["a"].onnx
 
 
 def types_by_name(graph):
@@ -81,10 +80,10 @@ def test_a_graph_whose_ends_are_not_known_is_refused():
 def test_precision_is_part_of_what_a_file_is_made_of(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
     save_random_weights(pool)
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbones[0], workspace, random_canvases(4))
-    half = load_pool(write_pool(tmp_path, backbone_entry("a", precision="fp16")))
-    assert ExportRecord.of(half, half.backbones[0], workspace) is None
+    build = PoolBuild.of(pool, tmp_path)
+    export(build["a"], random_canvases(4))
+    half = PoolBuild.open(write_pool(tmp_path, backbone_entry("a", precision="fp16")), tmp_path)
+    assert half["a"].manifest() is None
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "vit"])
@@ -93,10 +92,10 @@ def test_the_first_convolutions_stay_in_full_precision_where_the_answers_do_not_
     monkeypatch.setitem(PROBABILITY_TOLERANCES, "fp16", 0.05)
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", **SMALL[name])))
     pool = pool.variant(random_weights=True, precision="fp16")
-    workspace = Workspace.of(pool, tmp_path)
-    record = export(pool, pool.backbones[0], workspace, random_canvases(4))
+    build = PoolBuild.of(pool, tmp_path)
+    record = export(build["a"], random_canvases(4))
     assert record.graph.fp32_convolutions == 3
-    graph = onnx.load(workspace.onnx("a")).graph
+    graph = onnx.load(build["a"].onnx).graph
     types = types_by_name(graph)
     kinds = [types[node.input[1]] for node in graph.node if node.op_type == "Conv"]
     assert set(kinds[:3]) == {onnx.TensorProto.FLOAT}
@@ -107,9 +106,9 @@ def test_fp32_convolutions_may_end_inside_a_branch(tmp_path):
     """Two tensors cross from FP32 to FP16 there: what the block adds to, and what it adds."""
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", architecture="resnet18", arguments={}, input_size=32)))
     pool = pool.variant(random_weights=True)
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbones[0], workspace, random_canvases(4))
-    model, images = onnx.load(workspace.onnx("a")), random_canvases(8)
+    build = PoolBuild.of(pool, tmp_path)
+    export(build["a"], random_canvases(4))
+    model, images = onnx.load(build["a"].onnx), random_canvases(8)
     half = to_half(model, fp32_convolutions=3)
     assert sum(node.op_type == "Cast" for node in half.graph.node) == 4
     full, mixed = (onnx_probabilities(graph.SerializeToString(), images) for graph in (model, half))
@@ -120,7 +119,7 @@ def test_answers_too_far_from_full_precision_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(PROBABILITY_TOLERANCES, "fp16", 1e-9)
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", precision="fp16"))).variant(random_weights=True)
     with pytest.raises(CheckError, match=r"in fp16\); the file was not kept; write `precision: fp32`"):
-        export(pool, pool.backbones[0], Workspace.of(pool, tmp_path), random_canvases(4))
+        export(PoolBuild.of(pool, tmp_path)["a"], random_canvases(4))
 
 
 @pytest.mark.skipif(not (DIGITS / "onnx" / "resnet_32.onnx").exists(), reason="make demo has not been run")
@@ -128,9 +127,9 @@ def test_answers_too_far_from_full_precision_are_refused(tmp_path, monkeypatch):
 def test_trained_backbones_answer_in_half_precision_as_in_full(tmp_path, name):
     """What the export accepts, having seen 64 calibration images, is held on the test images."""
     pool = load_pool(ROOT / "pools" / "digits.yaml").variant(precision="fp16")
-    workspace = Workspace.of(pool, tmp_path)
-    export(pool, pool.backbone(name), workspace, check_images(pool, DIGITS / "images" / "calibration"))
+    build = PoolBuild.of(pool, tmp_path)
+    export(build[name], check_images(pool, DIGITS / "images" / "calibration"))
     images = open_image_folder(DIGITS / "images" / "test", pool.labels).canvases(pool.canvas)
-    full, half = (onnx_probabilities(file, images) for file in (DIGITS / "onnx" / f"{name}.onnx", workspace.onnx(name)))
+    full, half = (onnx_probabilities(file, images) for file in (DIGITS / "onnx" / f"{name}.onnx", build[name].onnx))
     assert np.mean(full.argmax(axis=1) == half.argmax(axis=1)) >= 0.995
     assert 0 < np.abs(full - half).max() <= 1e-2

@@ -10,7 +10,7 @@ from rich.console import Console
 from build_engines.export.audit import check_up
 from build_engines.export.parity import PROBABILITY_TOLERANCES
 from build_engines.export.timm_source import gmacs
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from build_engines.tables import checkup_table
 
@@ -24,7 +24,7 @@ MEMORY_BYTES = 24 * 2**30
 def test_the_largest_backbone_of_a_pool_exports(tmp_path, name, precision):
     pool = load_pool(POOLS / f"{name}.yaml").variant(random_weights=True, precision=precision)
     backbone = max(pool.backbones, key=gmacs)
-    seen = check_up(pool, backbone, Workspace.of(pool, tmp_path))
+    seen = check_up(PoolBuild.of(pool, tmp_path)[backbone.name])
     Console(width=160).print("", precision, checkup_table([seen]))
     assert (seen.problem, seen.unlisted, seen.leftovers) == (None, (), ())
     assert seen.difference <= PROBABILITY_TOLERANCES[precision]

@@ -14,12 +14,11 @@ from build_engines.cli import app
 from build_engines.costs.macs_profile import profile
 from build_engines.errors import CheckError, PoolError, WeightsError
 from build_engines.export.export import check_pool, export, open_model
-from build_engines.export.manifest import ExportRecord
 from build_engines.export.onnx_lint import leftovers, unlisted_operators
 from build_engines.export.onnx_macs import count_gmacs, uncountable
 from build_engines.export.timm_source import create, gmacs
 from build_engines.images.samples import sample_canvases
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from build_engines.repository.writer import write_backbone
 from embedded_server import EmbeddedServer
@@ -45,9 +44,8 @@ def pool_with(folder, file=None, **changes):
 
 
 def exported(pool, folder, images=None):
-    workspace = Workspace.of(pool, folder / "build")
-    record = export(pool, pool.backbones[0], workspace, sample_canvases(CANVAS) if images is None else images)
-    return record, workspace.onnx(pool.backbones[0].name)
+    (built,) = PoolBuild.of(pool, folder / "build")
+    return export(built, sample_canvases(CANVAS) if images is None else images), built.onnx
 
 
 def by_hand(path, images, layout="NCHW", colours="RGB", value_range=1, mean=(0, 0, 0), std=(1, 1, 1), output="logits"):
@@ -102,10 +100,10 @@ def test_it_can_compute_in_half_precision(tmp_path, output):
 def test_a_new_file_is_exported_again(tmp_path):
     pool = pool_with(tmp_path)
     exported(pool, tmp_path)
-    workspace = Workspace.of(pool, tmp_path / "build")
-    assert ExportRecord.of(pool, pool.backbones[0], workspace)
+    theirs = PoolBuild.of(pool, tmp_path / "build")["theirs"]
+    assert theirs.manifest()
     classifier(tmp_path / "theirs.onnx", scale=4)
-    assert ExportRecord.of(pool, pool.backbones[0], workspace) is None
+    assert theirs.manifest() is None
 
 
 def test_the_commands_take_it_beside_a_backbone_of_timms(tmp_path):
@@ -152,7 +150,7 @@ def test_nothing_is_written_unless_every_backbone_can_be(tmp_path):
 def test_it_is_served_as_it_answers_offline(tmp_path):
     pool = pool_with(tmp_path, **CAFFE)
     _, path = exported(pool, tmp_path)
-    write_backbone(pool, pool.backbones[0], Workspace.of(pool, tmp_path / "build"), tmp_path / "served", "embedded")
+    write_backbone(PoolBuild.of(pool, tmp_path / "build")["theirs"], tmp_path / "served", "embedded")
     images = random_canvases(8)
     with EmbeddedServer(tmp_path / "served", models=["theirs"]) as server:
         answers = ask(server, "theirs", images, ["probabilities"])["probabilities"]

@@ -85,14 +85,14 @@ def test_a_plan_of_random_weights_must_answer_numbers(images=16):
 
 
 @pytest.fixture
-def onnx(tiny_workspace):
-    return tiny_workspace.onnx("small")
+def onnx(tiny_build):
+    return tiny_build["small"].onnx
 
 
-def test_an_onnx_file_agrees_with_itself_and_not_with_another(tiny_workspace, onnx, monkeypatch):
+def test_an_onnx_file_agrees_with_itself_and_not_with_another(tiny_build, onnx, monkeypatch):
     images = random_canvases(20)
     for name, agrees in (("small", True), ("large", False)):
-        plan = tiny_workspace.onnx(name)
+        plan = tiny_build[name].onnx
         monkeypatch.setattr(compare, "_plan_answers", lambda *given, plan=plan: run_as_plan(plan, *given))
         comparison = Comparison(None, images)
         if agrees:

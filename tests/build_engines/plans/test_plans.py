@@ -19,7 +19,7 @@ from build_engines.plans import make, tensorrt
 from build_engines.plans.device import find_device
 from build_engines.plans.make import make_plan
 from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.support.atomic_files import sha256
 from tests.support.helpers import backbone_entry, write_pool
 
@@ -45,21 +45,21 @@ for path in Path("pools").glob("*.yaml"):
 
 
 @pytest.fixture
-def workspace(tmp_path):
-    workspace = Workspace(tmp_path / "tiny")
+def build(tmp_path):
+    build = PoolBuild.open(write_pool(tmp_path, backbone_entry("a"), backbone_entry("b")), tmp_path)
     for name in ("a", "b"):
-        export(workspace, name, name.encode())
-    return workspace
+        export(build, name, name.encode())
+    return build
 
 
-def export(workspace, name, content):
+def export(build, name, content):
     """An ONNX file and its record, as far as files go."""
-    workspace.onnx(name).parent.mkdir(parents=True, exist_ok=True)
-    workspace.onnx(name).write_bytes(content)
+    build[name].onnx.parent.mkdir(parents=True, exist_ok=True)
+    build[name].onnx.write_bytes(content)
     checks = '"graph": {"largest_probability_difference": 0, "class_agreement": 1}, "preprocessing": {"images": 1, '
     checks += '"largest_pixel_difference": 0, "mean_pixel_difference": 0, "class_agreement": 1}'
-    text = f'{{"made_of": "", "gmacs": 1, "onnx_sha256": "{sha256(workspace.onnx(name))}", {checks}}}'
-    workspace.export_record(name).write_text(text)
+    text = f'{{"made_of": "", "gmacs": 1, "onnx_sha256": "{sha256(build[name].onnx)}", {checks}}}'
+    build[name].manifest_file.write_text(text)
 
 
 @pytest.fixture
@@ -67,32 +67,32 @@ def built(monkeypatch):
     """What was built, by a builder that needs no GPU."""
     calls = []
 
-    def build(_, onnx, options, cache):
+    def build_plan(_, onnx, options, cache):
         calls.append((onnx.stem, options, cache))
         return b"plan of " + onnx.read_bytes(), b"timings"
 
-    monkeypatch.setattr(make, "build", build)
+    monkeypatch.setattr(make, "build_plan", build_plan)
     return calls
 
 
-def test_a_plan_is_made_once_and_again_when_anything_changes(workspace, built):
-    assert make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    assert not make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+def test_a_plan_is_made_once_and_again_when_anything_changes(build, built):
+    assert make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    assert not make_plan(TRT, DEVICE, build["a"], OPTIONS)
     other = DEVICE.model_copy(update={"gpu": "NVIDIA H100"})
-    assert make_plan(TRT, other, workspace, "a", OPTIONS)
-    assert make_plan(SimpleNamespace(__version__="11.4"), other, workspace, "a", OPTIONS)
-    assert make_plan(TRT, DEVICE, workspace, "a", PlanOptions(batch=(1, 4, 4)))
-    export(workspace, "a", b"new weights")
-    assert make_plan(TRT, DEVICE, workspace, "a", PlanOptions(batch=(1, 4, 4)))
+    assert make_plan(TRT, other, build["a"], OPTIONS)
+    assert make_plan(SimpleNamespace(__version__="11.4"), other, build["a"], OPTIONS)
+    assert make_plan(TRT, DEVICE, build["a"], PlanOptions(batch=(1, 4, 4)))
+    export(build, "a", b"new weights")
+    assert make_plan(TRT, DEVICE, build["a"], PlanOptions(batch=(1, 4, 4)))
     assert [cache for *_, cache in built] == [b"", b"", b"", b"timings", b"timings"]
 
 
-def test_the_side_file_says_what_a_plan_is(workspace, built):
-    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    record = PlanRecord.required(workspace, "a")
+def test_the_side_file_says_what_a_plan_is(build, built):
+    make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    record = PlanRecord.required(build["a"])
     assert (record.tensorrt, record.device, record.options) == ("10.13.3.9", DEVICE, OPTIONS)
-    assert (record.onnx_sha256, record.size_bytes) == (sha256(workspace.onnx("a")), len(b"plan of a"))
-    assert record.plan_sha256 == sha256(workspace.plan("a"))
+    assert (record.onnx_sha256, record.size_bytes) == (sha256(build["a"].onnx), len(b"plan of a"))
+    assert record.plan_sha256 == sha256(build["a"].plan)
 
 
 @contextmanager
@@ -106,77 +106,77 @@ def files_of_at_most(size_bytes):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_fills_up_leaves_no_half_plan_and_the_earlier_ones(workspace, monkeypatch):
+def test_a_disk_that_fills_up_leaves_no_half_plan_and_the_earlier_ones(build, monkeypatch):
     plans = iter([b"small", b"x" * 10_000_000, b"y" * 10_000_000])
-    monkeypatch.setattr(make, "build", lambda *_: (next(plans), b"timings"))
-    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    earlier = PlanRecord.of(workspace, "a")
-    before = sorted(workspace.plan("a").parent.iterdir())
-    export(workspace, "a", b"new")
+    monkeypatch.setattr(make, "build_plan", lambda *_: (next(plans), b"timings"))
+    make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    earlier = PlanRecord.of(build["a"])
+    before = sorted(build["a"].plan.parent.iterdir())
+    export(build, "a", b"new")
     with files_of_at_most(1_000_000):
         for name in ("a", "b"):
             with pytest.raises(PlanError, match=r"cannot write .*takes 10\.0 MB; make room and start again"):
-                make_plan(TRT, DEVICE, workspace, name, OPTIONS)
-    assert sorted(workspace.plan("a").parent.iterdir()) == before
-    assert PlanRecord.of(workspace, "a") == earlier
-    assert workspace.plan("a").read_bytes() == b"small"
+                make_plan(TRT, DEVICE, build[name], OPTIONS)
+    assert sorted(build["a"].plan.parent.iterdir()) == before
+    assert PlanRecord.of(build["a"]) == earlier
+    assert build["a"].plan.read_bytes() == b"small"
 
 
-def test_a_plan_whose_side_file_was_not_written_counts_as_none(workspace, built, monkeypatch):
-    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    export(workspace, "a", b"new")
+def test_a_plan_whose_side_file_was_not_written_counts_as_none(build, built, monkeypatch):
+    make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    export(build, "a", b"new")
     monkeypatch.setattr(make, "_write_record", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    assert workspace.plan("a").read_bytes() == b"plan of new"
-    assert PlanRecord.of(workspace, "a") is None
+        make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    assert build["a"].plan.read_bytes() == b"plan of new"
+    assert PlanRecord.of(build["a"]) is None
 
 
 def interrupt(*_):
     raise KeyboardInterrupt
 
 
-def test_a_plan_that_answers_otherwise_is_not_kept(workspace, built):
+def test_a_plan_that_answers_otherwise_is_not_kept(build, built):
     def refuse(plan):
         raise CheckError(plan.decode())
 
     with pytest.raises(CheckError, match="plan of a"):
-        make_plan(TRT, DEVICE, workspace, "a", OPTIONS, refuse)
-    assert not workspace.plan("a").exists()
-    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+        make_plan(TRT, DEVICE, build["a"], OPTIONS, refuse)
+    assert not build["a"].plan.exists()
+    make_plan(TRT, DEVICE, build["a"], OPTIONS)
     assert [cache for *_, cache in built] == [b"", b"timings"], "what TensorRT measured was lost with the plan"
     with pytest.raises(CheckError):
-        make_plan(TRT, DEVICE, workspace, "a", OPTIONS, refuse)
-    assert not workspace.plan("a").exists()
-    assert PlanRecord.of(workspace, "a") is None
+        make_plan(TRT, DEVICE, build["a"], OPTIONS, refuse)
+    assert not build["a"].plan.exists()
+    assert PlanRecord.of(build["a"]) is None
 
 
-def test_a_plan_is_compared_once_also_if_that_was_impossible_when_it_was_built(workspace, built):
+def test_a_plan_is_compared_once_also_if_that_was_impossible_when_it_was_built(build, built):
     compared = []
 
     def check(plan):
         compared.append(plan)
         return PlanCheck(images=16, largest_probability_difference=0.001, class_agreement=1)
 
-    make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    assert PlanRecord.required(workspace, "a").check is None
+    make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    assert PlanRecord.required(build["a"]).check is None
     for _ in range(2):
-        assert not make_plan(TRT, DEVICE, workspace, "a", OPTIONS, check)
-    make_plan(TRT, DEVICE, workspace, "b", OPTIONS, check)
+        assert not make_plan(TRT, DEVICE, build["a"], OPTIONS, check)
+    make_plan(TRT, DEVICE, build["b"], OPTIONS, check)
     assert compared == [b"plan of a", b"plan of b"]
-    assert PlanRecord.required(workspace, "a").check.largest_probability_difference == 0.001
+    assert PlanRecord.required(build["a"]).check.largest_probability_difference == 0.001
 
 
-def test_an_onnx_file_that_is_not_as_exported_is_refused(workspace, built):
-    workspace.onnx("a").write_bytes(b"other")
+def test_an_onnx_file_that_is_not_as_exported_is_refused(build, built):
+    build["a"].onnx.write_bytes(b"other")
     with pytest.raises(PlanError, match="run build-engines export again"):
-        make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
-    workspace.onnx("b").unlink()
+        make_plan(TRT, DEVICE, build["a"], OPTIONS)
+    build["b"].onnx.unlink()
     with pytest.raises(PlanError, match="run build-engines export first"):
-        make_plan(TRT, DEVICE, workspace, "b", OPTIONS)
-    workspace.export_record("a").write_bytes(b"\xff")
+        make_plan(TRT, DEVICE, build["b"], OPTIONS)
+    build["a"].manifest_file.write_bytes(b"\xff")
     with pytest.raises(PlanError, match="run build-engines export first"):
-        make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+        make_plan(TRT, DEVICE, build["a"], OPTIONS)
     assert not built
 
 
@@ -200,12 +200,12 @@ def test_a_builder_that_gives_nothing_is_a_message_with_its_reason(tmp_path):
     trt.Builder.return_value.build_serialized_network.side_effect = build
     trt.Builder.return_value.create_network.return_value.get_input.return_value.shape = (-1, 8, 8, 3)
     with pytest.raises(PlanError, match=r"GPU memory \(42 bytes\).*lower max_batch_size in the pool file"):
-        tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"")
+        tensorrt.build_plan(trt, tmp_path / "a.onnx", OPTIONS, b"")
     trt.OnnxParser.return_value.parse_from_file.return_value = False
     trt.OnnxParser.return_value.num_errors = 1
     trt.OnnxParser.return_value.get_error.return_value = "no such operator"
     with pytest.raises(PlanError, match=r"cannot parse .*a\.onnx: no such operator"):
-        tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"")
+        tensorrt.build_plan(trt, tmp_path / "a.onnx", OPTIONS, b"")
 
 
 def test_a_damaged_timing_cache_is_begun_anew(tmp_path):
@@ -215,7 +215,7 @@ def test_a_damaged_timing_cache_is_begun_anew(tmp_path):
     config = trt.Builder.return_value.create_builder_config.return_value
     config.create_timing_cache.side_effect = lambda content: None if content == b"damaged" else "empty"
     config.get_timing_cache.return_value.serialize.return_value = b"timings"
-    assert tensorrt.build(trt, tmp_path / "a.onnx", OPTIONS, b"damaged") == (b"plan", b"timings")
+    assert tensorrt.build_plan(trt, tmp_path / "a.onnx", OPTIONS, b"damaged") == (b"plan", b"timings")
     config.set_timing_cache.assert_called_once_with("empty", False)
 
 
@@ -233,13 +233,13 @@ def test_a_driver_without_a_gpu_is_a_message(tmp_path):
         find_device(str(library))
 
 
-def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monkeypatch):
-    folder = workspace.folder.parent
+def test_the_command_prints_trtexecs_and_builds_the_rest(build, built, monkeypatch):
+    folder = build.folder.parent
     pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("b", max_batch_size=4)))
     arguments = ["plan", pool, "--build", str(folder), "--hardware-compatibility", "ampere_plus"]
     printed = CliRunner().invoke(app, [*arguments, "--trtexec"])
     folder_made, first, second = printed.stdout.splitlines()
-    assert folder_made == f"mkdir -p {workspace.plan('a').parent}"
+    assert folder_made == f"mkdir -p {build['a'].plan.parent}"
     assert printed.stderr == ""
     assert "--minShapes=image:1x32x32x3 --optShapes=image:8x32x32x3 --maxShapes=image:8x32x32x3" in first
     assert "--maxShapes=image:4x32x32x3" in second
@@ -248,7 +248,7 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     assert "--noTF32" not in CliRunner().invoke(app, [*arguments, "--trtexec", "--tf32"]).output
     monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
     monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
-    make_plan(TRT, DEVICE, workspace, "a", OPTIONS.model_copy(update={"hardware_compatibility": "ampere_plus"}))
+    make_plan(TRT, DEVICE, build["a"], OPTIONS.model_copy(update={"hardware_compatibility": "ampere_plus"}))
     monkeypatch.setattr("build_engines.plans.command.obstacle", lambda: "pip install polygraphy")
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
@@ -257,8 +257,8 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(workspace, built, monke
     assert "reused" in done.output
 
 
-def test_a_plan_that_cannot_be_made_stops_no_other(workspace, built, monkeypatch):
-    folder = workspace.folder.parent
+def test_a_plan_that_cannot_be_made_stops_no_other(build, built, monkeypatch):
+    folder = build.folder.parent
     pool = str(write_pool(folder, backbone_entry("missing"), backbone_entry("b")))
     monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
     monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
@@ -271,10 +271,10 @@ def test_a_plan_that_cannot_be_made_stops_no_other(workspace, built, monkeypatch
     assert "backbone 'missing' has no whole" in done.output
 
 
-def test_a_folder_that_cannot_be_written_is_told_before_anything_is_built(workspace, built, monkeypatch):
-    folder = workspace.folder.parent
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_built(build, built, monkeypatch):
+    folder = build.folder.parent
     pool = str(write_pool(folder, backbone_entry("a")))
-    workspace.plan("a").parent.write_text("no folder")
+    build["a"].plan.parent.write_text("no folder")
     monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
     monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", pool, "--build", str(folder)])
@@ -283,14 +283,14 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_built(worksp
     assert built == []
 
 
-def test_what_is_not_for_lack_of_room_is_not_said_to_be(workspace, built):
-    workspace.plan("a").mkdir(parents=True)
+def test_what_is_not_for_lack_of_room_is_not_said_to_be(build, built):
+    build["a"].plan.mkdir(parents=True)
     with pytest.raises(PlanError, match=r"cannot write .*; mend that and start again"):
-        make_plan(TRT, DEVICE, workspace, "a", OPTIONS)
+        make_plan(TRT, DEVICE, build["a"], OPTIONS)
 
 
-def test_trtexecs_commands_say_what_they_will_not_find(workspace):
-    folder = workspace.folder.parent
+def test_trtexecs_commands_say_what_they_will_not_find(build):
+    folder = build.folder.parent
     pool = str(write_pool(folder, backbone_entry("a"), backbone_entry("c")))
     printed = CliRunner().invoke(app, ["plan", pool, "--build", str(folder), "--trtexec"])
     assert printed.exit_code == 0

@@ -27,8 +27,8 @@ trt = autospecced(tensorrt_bindings)
 assert tensorrt.load_tensorrt().__version__ == sys.argv[1]
 for level in ("none", "ampere_plus", "same_compute_capability"):
     options = PlanOptions(batch=(1, 8, 32), version_compatible=True, hardware_compatibility=level)
-    assert tensorrt.build(trt, Path("m.onnx"), options, b"") == (b"plan", b"timings")
-tensorrt.build(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32), tf32=True), b"")
+    assert tensorrt.build_plan(trt, Path("m.onnx"), options, b"") == (b"plan", b"timings")
+tensorrt.build_plan(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32), tf32=True), b"")
 print(int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
 """
 
@@ -44,7 +44,7 @@ import numpy as np
 trt = tensorrt.load_tensorrt()
 backbone = TimmBackbone(name="a", architecture="x", weights="random", input_size=8, classes=2)
 images = np.zeros((1, 8, 8, 3), np.uint8)
-def build(): tensorrt.build(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32)), b"")
+def build(): tensorrt.build_plan(trt, Path("m.onnx"), PlanOptions(batch=(1, 8, 32)), b"")
 def run(): compare._plan_answers(trt, backbone, b"plan", images, [1])
 for refused in {"build": [build], "run": [run]}[sys.argv[2]]:
     try:

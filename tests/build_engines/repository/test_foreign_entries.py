@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from build_engines.cli import app
 from build_engines.export.export import export
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from cascade_client import CascadeClient
 from cascade_core.spec import Cascade, Stage
@@ -21,9 +21,9 @@ from tests.support.helpers import backbone_entry, random_canvases, save_random_w
 TINY, OTHER = ("small", "medium"), ("small", "digit")
 
 
-def write(pool, workspace, output, *options):
+def write(pool, build, output, *options):
     """Run the command; return what it says beside what it wrote."""
-    places = ["--build", str(workspace.folder.parent), "--output", str(output)]
+    places = ["--build", str(build.folder.parent), "--output", str(output)]
     done = CliRunner(env={"COLUMNS": "500"}).invoke(
         app, ["repository", str(pool.folder / "pool.yaml"), *places, *options]
     )
@@ -38,13 +38,13 @@ def put_cascade_of(repository, pool, names):
 
 
 @pytest.mark.parametrize("options", [(), ("--no-encoded",)])
-def test_what_another_pool_left_is_named_and_kept(tiny_pool, tiny_workspace, tmp_path, options):
-    assert write(tiny_pool, tiny_workspace, tmp_path, *options) == []
+def test_what_another_pool_left_is_named_and_kept(tiny_pool, tiny_build, tmp_path, options):
+    assert write(tiny_pool, tiny_build, tmp_path, *options) == []
     for name in ("digit", "letter", ".digit.99.partial"):
         shutil.copytree(tmp_path / "small", tmp_path / name)
     put_cascade_of(tmp_path, tiny_pool, OTHER)
     before = (tmp_path / "cascade/cascade.json").read_text()
-    entries, cascade = write(tiny_pool, tiny_workspace, tmp_path, *options)
+    entries, cascade = write(tiny_pool, tiny_build, tmp_path, *options)
     assert entries == (
         f"{tmp_path} also holds digit, letter, not of this pool: Triton loads every entry; remove them, or use another "
         "--output, if they are not wanted"
@@ -57,20 +57,20 @@ def test_what_another_pool_left_is_named_and_kept(tiny_pool, tiny_workspace, tmp
     assert (tmp_path / "cascade/cascade.json").read_text() == before
 
 
-def test_nothing_is_said_of_what_is_of_the_pool(tiny_pool, tiny_workspace, tmp_path):
-    write(tiny_pool, tiny_workspace, tmp_path)
+def test_nothing_is_said_of_what_is_of_the_pool(tiny_pool, tiny_build, tmp_path):
+    write(tiny_pool, tiny_build, tmp_path)
     put_cascade_of(tmp_path, tiny_pool, TINY)
-    assert write(tiny_pool, tiny_workspace, tmp_path) == []
+    assert write(tiny_pool, tiny_build, tmp_path) == []
     (tmp_path / "cascade/cascade.json").write_text("{")
-    assert write(tiny_pool, tiny_workspace, tmp_path) == []
+    assert write(tiny_pool, tiny_build, tmp_path) == []
 
 
 def test_a_kept_cascade_of_another_canvas_goes_on_being_served_encoded(repository_copy, tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("other"), name="other", canvas=48))
     save_random_weights(pool)
-    workspace = Workspace.of(pool, tmp_path / "build")
-    export(pool, pool.backbone("other"), workspace, random_canvases(16, size=48))
-    entries, cascade = write(pool, workspace, repository_copy)
+    build = PoolBuild.of(pool, tmp_path / "build")
+    export(build["other"], random_canvases(16, size=48))
+    entries, cascade = write(pool, build, repository_copy)
     assert "also holds" in entries
     assert cascade == (
         f"{repository_copy / 'cascade/cascade.json'} is kept: it is of tiny, of another pool, for its canvas is 32 and "
@@ -81,5 +81,5 @@ def test_a_kept_cascade_of_another_canvas_goes_on_being_served_encoded(repositor
     with EmbeddedServer(repository_copy) as server, CascadeClient(server.addresses.grpc) as client:
         assert client.classify([image.getvalue()], encoded=True)
     (repository_copy / "cascade/cascade.json").unlink()
-    assert len(write(pool, workspace, repository_copy)) == 1
+    assert len(write(pool, build, repository_copy)) == 1
     assert "dims: 48" in (repository_copy / "decode/config.pbtxt").read_text()

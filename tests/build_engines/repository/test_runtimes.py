@@ -16,7 +16,7 @@ from build_engines.doctor.entries import Place
 from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.runtimes import RUNTIMES
 from build_engines.repository.writer import write_backbone
@@ -29,47 +29,47 @@ from tests.support.serving import ask
 DEVICE = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 
 
-def put_plan(workspace, backbone, content=b"plan", **changes):
+def put_plan(build, backbone, content=b"plan", **changes):
     """A plan as far as files go."""
-    workspace.plan(backbone).parent.mkdir(parents=True, exist_ok=True)
-    workspace.plan(backbone).write_bytes(content)
+    build[backbone].plan.parent.mkdir(parents=True, exist_ok=True)
+    build[backbone].plan.write_bytes(content)
     record = PlanRecord(
-        onnx_sha256=sha256(workspace.onnx(backbone)),
-        plan_sha256=sha256(workspace.plan(backbone)),
+        onnx_sha256=sha256(build[backbone].onnx),
+        plan_sha256=sha256(build[backbone].plan),
         tensorrt="10.13.3.9",
         device=DEVICE,
         options=PlanOptions(batch=(1, 8, 8)),
         seconds=3,
         size_bytes=len(content),
     )
-    workspace.plan_record(backbone).write_text(record.model_copy(update=changes).model_dump_json())
+    build[backbone].plan_record_file.write_text(record.model_copy(update=changes).model_dump_json())
 
 
 @pytest.fixture
-def workspace(tiny_workspace, tmp_path):
+def build(tiny_build, tmp_path):
     """One with the shared ONNX files and plans of its own."""
-    (tmp_path / "onnx").symlink_to(tiny_workspace.folder / "onnx")
-    return Workspace(tmp_path)
+    (tmp_path / "onnx").symlink_to(tiny_build.folder / "onnx")
+    return PoolBuild(tiny_build.pool, tmp_path)
 
 
 def entry(folder):
     return text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
 
 
-def write_repository(pool, cascade, workspace, repository, runtime):
-    for backbone in pool.backbones:
-        put_plan(workspace, backbone.name)
-        assert write_backbone(pool, backbone, workspace, repository, runtime)
-        assert not write_backbone(pool, backbone, workspace, repository, runtime)
+def write_repository(cascade, build, repository, runtime):
+    for built in build:
+        put_plan(build, built.name)
+        assert write_backbone(built, repository, runtime)
+        assert not write_backbone(built, repository, runtime)
     put_cascade(repository)
     (repository / "cascade" / "cascade.json").write_text(cascade.to_json())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-def test_one_cascade_fits_every_runtime(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
-    write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
+def test_one_cascade_fits_every_runtime(tiny_pool, tiny_cascade, build, tmp_path, runtime):
+    write_repository(tiny_cascade, build, tmp_path / "r", runtime)
     assert check_cascade(tmp_path / "r") == tiny_cascade
-    findings = examine(tmp_path / "r", workspace, None, Place(None, None), 10**9)
+    findings = examine(tmp_path / "r", build, None, Place(None, None), 10**9)
     assert [finding for finding in findings if not finding.is_well] == []
     for backbone in tiny_pool.backbones:
         config = entry(tmp_path / "r" / backbone.name)
@@ -101,9 +101,9 @@ IN_NVIDIAS_CONTAINER = ("onnxruntime", "tensorrt")
 
 
 @pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
-def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
+def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, build, tmp_path, runtime):
     """The embedded server has none of these two; it reads an entry before it looks for the backend."""
-    write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
+    write_repository(tiny_cascade, build, tmp_path / "r", runtime)
     reason = f"unable to find backend library for backend '{runtime}'"
     log = tmp_path / "triton.log"
     with pytest.raises(ServerError) as raised, EmbeddedServer(tmp_path / "r", log_file=log):
@@ -116,10 +116,10 @@ def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, workspac
 
 
 @pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
-def test_triton_takes_the_rest_of_the_entry(tiny_pool, tiny_cascade, workspace, tmp_path, runtime):
+def test_triton_takes_the_rest_of_the_entry(tiny_pool, tiny_cascade, build, tmp_path, runtime):
     """With the embedded runtime put in for the backend: batching, warm-up and CUDA graphs are as they were written."""
-    write_repository(tiny_pool, tiny_cascade, workspace, tmp_path / "r", runtime)
-    for name, file in RUNTIMES["embedded"].files(tiny_pool, tiny_pool.backbone("small"), workspace).items():
+    write_repository(tiny_cascade, build, tmp_path / "r", runtime)
+    for name, file in RUNTIMES["embedded"].files(build["small"]).items():
         shutil.copyfile(file, tmp_path / "r/small/1" / name)
     config = entry(tmp_path / "r/small")
     for field in ("backend", "platform", "default_model_filename", "instance_group"):
@@ -129,13 +129,13 @@ def test_triton_takes_the_rest_of_the_entry(tiny_pool, tiny_cascade, workspace, 
     images = random_canvases(5)
     with EmbeddedServer(tmp_path / "r", models=["small"], log_file=tmp_path / "triton.log") as server:
         answers = ask(server, "small", images)["probabilities"]
-    np.testing.assert_allclose(answers, onnx_probabilities(workspace.onnx("small"), images), atol=1e-6)
+    np.testing.assert_allclose(answers, onnx_probabilities(build["small"].onnx, images), atol=1e-6)
     assert "error" not in (tmp_path / "triton.log").read_text().lower()
 
 
-def test_the_entry_of_a_plan(tiny_pool, workspace, tmp_path):
-    put_plan(workspace, "small")
-    write_backbone(tiny_pool, tiny_pool.backbone("small"), workspace, tmp_path / "r", "tensorrt")
+def test_the_entry_of_a_plan(build, tmp_path):
+    put_plan(build, "small")
+    write_backbone(build["small"], tmp_path / "r", "tensorrt")
     config = entry(tmp_path / "r/small")
     assert (config.platform, config.backend) == ("tensorrt_plan", "tensorrt")
     assert [(group.kind, group.count) for group in config.instance_group] == [(ModelInstanceGroup.KIND_GPU, 1)]
@@ -146,8 +146,8 @@ def test_the_entry_of_a_plan(tiny_pool, workspace, tmp_path):
     assert {file.name for file in (tmp_path / "r/small/1").iterdir()} == {"model.plan", "plan.json"}
 
 
-def test_the_entry_for_tritons_onnx_runtime(tiny_pool, workspace, tmp_path):
-    write_backbone(tiny_pool, tiny_pool.backbone("small"), workspace, tmp_path / "r", "onnxruntime")
+def test_the_entry_for_tritons_onnx_runtime(build, tmp_path):
+    write_backbone(build["small"], tmp_path / "r", "onnxruntime")
     config = entry(tmp_path / "r/small")
     assert (config.platform, config.backend) == ("onnxruntime_onnx", "onnxruntime")
     assert config.instance_group[0].kind == ModelInstanceGroup.KIND_AUTO
@@ -155,51 +155,51 @@ def test_the_entry_for_tritons_onnx_runtime(tiny_pool, workspace, tmp_path):
     assert [file.name for file in (tmp_path / "r/small/1").iterdir()] == ["model.onnx"]
 
 
-def test_a_new_plan_makes_a_new_entry(tiny_pool, workspace, tmp_path):
+def test_a_new_plan_makes_a_new_entry(tiny_pool, build, tmp_path):
     backbone = tiny_pool.backbone("small")
-    put_plan(workspace, "small")
-    write_backbone(tiny_pool, backbone, workspace, tmp_path / "r", "tensorrt")
-    put_plan(workspace, "small", b"other")
-    assert write_backbone(tiny_pool, backbone, workspace, tmp_path / "r", "tensorrt")
+    put_plan(build, "small")
+    write_backbone(build[backbone.name], tmp_path / "r", "tensorrt")
+    put_plan(build, "small", b"other")
+    assert write_backbone(build[backbone.name], tmp_path / "r", "tensorrt")
     assert (tmp_path / "r/small/1/model.plan").read_bytes() == b"other"
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "model.py"])
-def test_a_damaged_entry_is_written_again(tiny_pool, workspace, tmp_path, name):
+def test_a_damaged_entry_is_written_again(tiny_pool, build, tmp_path, name):
     """So the doctor advises."""
     (backbone, *_), repository = tiny_pool.backbones, tmp_path / "r"
-    write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+    write_backbone(build[backbone.name], repository, "embedded")
     file = repository / backbone.name / "1" / name
     whole = file.read_bytes()
     file.write_bytes(b"half")
-    assert write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+    assert write_backbone(build[backbone.name], repository, "embedded")
     assert file.read_bytes() == whole
     file.unlink()
-    assert write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
-    assert not write_backbone(tiny_pool, backbone, workspace, repository, "embedded")
+    assert write_backbone(build[backbone.name], repository, "embedded")
+    assert not write_backbone(build[backbone.name], repository, "embedded")
 
 
-def test_a_plan_that_is_missing_damaged_old_or_too_small_is_refused(tiny_pool, workspace, tmp_path):
+def test_a_plan_that_is_missing_damaged_old_or_too_small_is_refused(build, tmp_path):
     def write():
-        write_backbone(tiny_pool, tiny_pool.backbone("small"), workspace, tmp_path / "r", "tensorrt")
+        write_backbone(build["small"], tmp_path / "r", "tensorrt")
 
     with pytest.raises(PlanError, match=r"no whole .*small.plan; run build-engines plan"):
         write()
-    put_plan(workspace, "small", plan_sha256="of another")
+    put_plan(build, "small", plan_sha256="of another")
     with pytest.raises(PlanError, match="no whole"):
         write()
-    put_plan(workspace, "small", onnx_sha256="of another")
+    put_plan(build, "small", onnx_sha256="of another")
     with pytest.raises(PlanError, match="older ONNX file"):
         write()
-    put_plan(workspace, "small", options=PlanOptions(batch=(1, 2, 2)))
+    put_plan(build, "small", options=PlanOptions(batch=(1, 2, 2)))
     with pytest.raises(PlanError, match="takes batches of 2, the pool file says 8"):
         write()
     assert not (tmp_path / "r").exists()
 
 
-def test_the_command_writes_every_runtime(tiny_pool, tiny_workspace, tmp_path):
+def test_the_command_writes_every_runtime(tiny_pool, tiny_build, tmp_path):
     pool = str(tiny_pool.folder / "pool.yaml")
-    options = ["--build", str(tiny_workspace.folder.parent), "--output", str(tmp_path)]
+    options = ["--build", str(tiny_build.folder.parent), "--output", str(tmp_path)]
     done = CliRunner().invoke(app, ["repository", pool, *options, "--runtime", "onnxruntime"])
     assert done.exit_code == 0, done.output
     missing = CliRunner().invoke(app, ["repository", pool, *options, "--runtime", "tensorrt"])

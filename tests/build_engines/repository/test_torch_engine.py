@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from build_engines.export import timm_source as backbones
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from build_engines.repository.runtimes.cuda_graph_batches import ladder
 from build_engines.repository.runtimes.torch import engine
@@ -39,7 +39,7 @@ def made(request, tmp_path_factory):
     cnn = {"architecture": "resnet10t", "arguments": {}, "input_size": 32}
     changes = {"weights": "random"} | (cnn if request.param == "cnn" else {})
     pool = load_pool(write_pool(folder, backbone_entry("net", **changes)))
-    program = make_program(pool, pool.backbones[0], Workspace(folder))
+    program = make_program(PoolBuild(pool, folder)["net"])
     shutil.copyfile(program, folder / "model.pt2")
     return folder, backbones.served(pool, pool.backbones[0])
 

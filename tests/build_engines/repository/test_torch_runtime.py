@@ -14,7 +14,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.utils import InferenceServerException
 
 from build_engines.errors import BuildError, CheckError
-from build_engines.pool.artifacts import Workspace
+from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.runtimes.torch.program import make_program
 from build_engines.repository.writer import write_backbone
@@ -28,10 +28,10 @@ PARTS = (1, 3, 5, 8)  # 3 and 5 are no steps of the ladder
 
 
 @pytest.fixture(scope="module")
-def torch_repository(tiny_pool, tiny_workspace, tiny_cascade, tmp_path_factory):
+def torch_repository(tiny_build, tiny_cascade, tmp_path_factory):
     repository = tmp_path_factory.mktemp("torch") / "repository"
-    for backbone in tiny_pool.backbones:
-        write_backbone(tiny_pool, backbone, tiny_workspace, repository, "torch")
+    for built in tiny_build:
+        write_backbone(built, repository, "torch")
     put_cascade(repository)
     cascade = dataclasses.replace(tiny_cascade, serving=Serving())
     (repository / "cascade" / "cascade.json").write_text(cascade.to_json())
@@ -50,8 +50,8 @@ def images():
 
 
 @pytest.fixture
-def one_backbone(tiny_pool, tiny_workspace, tmp_path):
-    write_backbone(tiny_pool, tiny_pool.backbone("small"), tiny_workspace, tmp_path / "r", "torch")
+def one_backbone(tiny_build, tmp_path):
+    write_backbone(tiny_build["small"], tmp_path / "r", "torch")
     return tmp_path / "r"
 
 
@@ -76,8 +76,8 @@ def test_the_program_names_no_file_of_this_machine(one_backbone):
 
 
 @pytest.mark.parametrize("name", ["small", "medium", "large"])
-def test_answers_equal_those_of_onnx_runtime(torch_server, tiny_workspace, images, name):
-    expected = onnx_probabilities(tiny_workspace.onnx(name), images)
+def test_answers_equal_those_of_onnx_runtime(torch_server, tiny_build, images, name):
+    expected = onnx_probabilities(tiny_build[name].onnx, images)
     for count in PARTS:
         served = ask(torch_server, name, images[:count])["probabilities"]
         np.testing.assert_allclose(served, expected[:count], atol=1e-5)
@@ -159,18 +159,18 @@ def test_what_cannot_be_served_is_refused_on_loading(one_backbone, spoil, messag
         pass
 
 
-def test_a_program_is_made_again_only_when_it_must_be(tiny_pool, tiny_workspace):
-    small = tiny_pool.backbone("small")
-    path = make_program(tiny_pool, small, tiny_workspace)
+def test_a_program_is_made_again_only_when_it_must_be(tiny_build):
+    small = tiny_build["small"]
+    path = make_program(small)
     before = path.stat().st_mtime_ns
-    assert make_program(tiny_pool, small, tiny_workspace).stat().st_mtime_ns == before
-    for damaged in (path, tiny_workspace.program_record("small")):
+    assert make_program(small).stat().st_mtime_ns == before
+    for damaged in (path, small.program_record_file):
         damaged.write_bytes(b"\xff" + damaged.read_bytes()[:-1])
-        assert make_program(tiny_pool, small, tiny_workspace).stat().st_mtime_ns != before
+        assert make_program(small).stat().st_mtime_ns != before
         before = path.stat().st_mtime_ns
 
 
-def test_a_program_that_disagrees_is_not_kept(tiny_pool, tiny_workspace, tmp_path, monkeypatch):
+def test_a_program_that_disagrees_is_not_kept(tiny_pool, tiny_build, tmp_path, monkeypatch):
     load = torch.export.load
 
     def load_another(file):
@@ -179,18 +179,18 @@ def test_a_program_that_disagrees_is_not_kept(tiny_pool, tiny_workspace, tmp_pat
         return written
 
     monkeypatch.setattr(torch.export, "load", load_another)
-    workspace = Workspace(tmp_path)
+    build = PoolBuild(tiny_pool, tmp_path)
     with pytest.raises(CheckError, match="'small': the exported PyTorch program differs"):
-        make_program(tiny_pool, tiny_pool.backbone("small"), workspace)
-    assert not any(workspace.program("small").parent.iterdir())
+        make_program(build["small"])
+    assert not any(build["small"].program.parent.iterdir())
 
 
-def test_the_precision_can_be_chosen(tiny_pool, tiny_workspace, tmp_path):
-    small, repository = tiny_pool.backbone("small"), tmp_path / "r"
-    assert write_backbone(tiny_pool, small, tiny_workspace, repository, "torch", "bf16")
+def test_the_precision_can_be_chosen(tiny_build, tmp_path):
+    small, repository = tiny_build["small"], tmp_path / "r"
+    assert write_backbone(small, repository, "torch", "bf16")
     assert entry(repository / "small").parameters["precision"].string_value == "bf16"
-    assert write_backbone(tiny_pool, small, tiny_workspace, repository, "torch")
+    assert write_backbone(small, repository, "torch")
     with pytest.raises(BuildError, match="known are fp16, bf16, fp32"):
-        write_backbone(tiny_pool, small, tiny_workspace, repository, "torch", "fp8")
+        write_backbone(small, repository, "torch", "fp8")
     with pytest.raises(BuildError, match="'embedded' computes in the precision of the file"):
-        write_backbone(tiny_pool, small, tiny_workspace, repository, "embedded", "fp16")
+        write_backbone(small, repository, "embedded", "fp16")

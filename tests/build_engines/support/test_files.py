@@ -78,15 +78,15 @@ def test_an_interruption_between_the_renames_loses_nothing(tmp_path):
     assert (tmp_path / "a/file").read_text() == "whole"
 
 
-def test_a_repository_is_mended_even_where_nothing_is_written(tiny_pool, tiny_workspace, tmp_path, dead):
-    backbone = tiny_pool.backbone("small")
-    write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+def test_a_repository_is_mended_even_where_nothing_is_written(tiny_build, tmp_path, dead):
+    small = tiny_build["small"]
+    write_backbone(small, tmp_path, "embedded")
     put_cascade(tmp_path)
     (tmp_path / "cascade/cascade.json").write_text("chosen")
     for name in ("small", "cascade"):
         (tmp_path / name).rename(tmp_path / f".{name}.{dead}.old")
     put(tmp_path / f".small.{dead}.partial")
-    assert not write_backbone(tiny_pool, backbone, tiny_workspace, tmp_path, "embedded")
+    assert not write_backbone(small, tmp_path, "embedded")
     put_cascade(tmp_path)
     assert names(tmp_path) == ["cascade", "small"]
     assert (tmp_path / "cascade/cascade.json").read_text() == "chosen"

@@ -15,7 +15,7 @@ GOES_ON, STARTS_ANEW = "interrupted; what is finished is kept, start again to go
 @pytest.mark.parametrize(
     ("app", "command", "interrupted", "says"),
     [
-        (building.app, "export POOL", "build_engines.cli.ExportRecord", GOES_ON),
+        (building.app, "export POOL", "build_engines.pool.artifacts.BackboneBuild.manifest", GOES_ON),
         (building.app, "check POOL", "build_engines.cli.check_up", GOES_ON),
         (building.app, "plan POOL", "build_engines.cli.make_plans", GOES_ON),
         (building.app, "profile POOL --batch 1", "build_engines.cli.measure_costs", STARTS_ANEW),
@@ -28,7 +28,6 @@ def test_what_is_said_after_ctrl_c_is_true(tmp_path, monkeypatch, app, command, 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    interrupt.of = interrupt
     monkeypatch.setattr(interrupted, interrupt)
     pool = str(write_pool(tmp_path, backbone_entry("a")))
     for label in LABELS:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild
 
 MODEL = Path(__file__).with_name("model.py")
 
@@ -23,6 +22,6 @@ class Embedded:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         config.parameters["intra_op_threads"].string_value = "1"
 
-    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+    def files(self, built: BackboneBuild) -> dict[str, Path]:
         """Name the Python model and the ONNX file that it loads."""
-        return {"model.py": MODEL, "model.onnx": workspace.onnx(backbone.name)}
+        return {"model.py": MODEL, "model.onnx": built.onnx}

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild
 from build_engines.repository.runtimes.warmup import add_warmup
 
 
@@ -24,6 +23,6 @@ class OnnxRuntime:
         config.instance_group.add(kind=ModelInstanceGroup.KIND_AUTO, count=1)
         add_warmup(config)
 
-    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+    def files(self, built: BackboneBuild) -> dict[str, Path]:
         """Name the ONNX file."""
-        return {"model.onnx": workspace.onnx(backbone.name)}
+        return {"model.onnx": built.onnx}

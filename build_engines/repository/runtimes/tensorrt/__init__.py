@@ -8,8 +8,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, 
 
 from build_engines.errors import PlanError
 from build_engines.plans.record import PlanRecord
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild
 from build_engines.repository.runtimes.cuda_graph_batches import ladder
 from build_engines.repository.runtimes.warmup import add_warmup
 
@@ -30,19 +29,19 @@ class TensorRT:
         cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
         add_warmup(config)
 
-    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+    def files(self, built: BackboneBuild) -> dict[str, Path]:
         """Name the plan and its side file.
 
         Raises:
             PlanError: there is no plan of the ONNX file at hand, or it takes no batch as large as the pool file says.
         """
-        largest = PlanRecord.required(workspace, backbone.name).options.batch[-1]
-        if largest < backbone.max_batch_size:
+        largest = PlanRecord.required(built).options.batch[-1]
+        if largest < built.backbone.max_batch_size:
             raise PlanError(
-                f"{workspace.plan(backbone.name)} takes batches of {largest}, the pool file says "
-                f"{backbone.max_batch_size}; run build-engines plan on this pool (make engines: in NVIDIA's container)"
+                f"{built.plan} takes batches of {largest}, the pool file says {built.backbone.max_batch_size}; "
+                "run build-engines plan on this pool (make engines: in NVIDIA's container)"
             )
-        return {"model.plan": workspace.plan(backbone.name), "plan.json": workspace.plan_record(backbone.name)}
+        return {"model.plan": built.plan, "plan.json": built.plan_record_file}
 
 
 def _graph(config: ModelConfig, batch_size: int) -> ModelOptimizationPolicy.Cuda.GraphSpec:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild
 from build_engines.repository.runtimes.cuda_graph_batches import ladder
 
 PROGRAM = "model.pt2"
@@ -29,7 +28,7 @@ class Torch:
         config.parameters["batch_sizes"].string_value = ",".join(map(str, ladder(config.max_batch_size)))
         config.parameters["exported_by"].string_value = f"torch {version('torch')}"
 
-    def files(self, pool: Pool, backbone: Backbone, workspace: Workspace) -> dict[str, Path]:
+    def files(self, built: BackboneBuild) -> dict[str, Path]:
         """Name the Python model and the program that it runs, which is made here unless it is there up to date.
 
         Raises:
@@ -38,5 +37,5 @@ class Torch:
         from build_engines.repository.runtimes.torch.program import make_program  # noqa: PLC0415 (torch takes seconds)
 
         here = Path(__file__).parent
-        program = make_program(pool, backbone, workspace)
+        program = make_program(built)
         return {"model.py": here / "model.py", "engine.py": here / "engine.py", PROGRAM: program}

@@ -10,14 +10,12 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_engines.errors import CheckError
-from build_engines.export.manifest import made_of
 from build_engines.export.parity import BATCHES, PROBABILITY_TOLERANCES
 from build_engines.export.preprocessing import ServedBackbone
 from build_engines.export.timm_catalog import of_timm
 from build_engines.export.timm_source import served
 from build_engines.images.samples import sample_canvases
-from build_engines.pool.artifacts import Workspace
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild
 from build_engines.support.atomic_files import sha256, write_text_whole, write_whole
 
 EXAMPLE_BATCH = 2
@@ -32,7 +30,7 @@ class ProgramRecord(BaseModel):
     program_sha256: str
 
 
-def make_program(pool: Pool, backbone: Backbone, workspace: Workspace) -> Path:
+def make_program(built: BackboneBuild) -> Path:
     """Export the program of a backbone, in FP32, unless it is there up to date; return where it lies.
 
     Raises:
@@ -40,22 +38,21 @@ def make_program(pool: Pool, backbone: Backbone, workspace: Workspace) -> Path:
         WeightsError: the weights are missing or do not fit.
         CheckError: the program does not agree with the backbone; it is not kept.
     """
-    path = workspace.program(backbone.name)
-    if not _is_current(pool, backbone, workspace):
-        module = served(pool, of_timm(backbone))
-        write_whole(path, lambda aside: _write(backbone.name, module, pool.canvas, aside))
-        record = ProgramRecord(made_of=made_of(pool, backbone), program_sha256=sha256(path))
-        write_text_whole(workspace.program_record(backbone.name), record.model_dump_json(indent=2))
-    return path
+    if not _is_current(built):
+        module = served(built.pool, of_timm(built.backbone))
+        write_whole(built.program, lambda aside: _write(built.name, module, built.pool.canvas, aside))
+        record = ProgramRecord(made_of=built.source_fingerprint(), program_sha256=sha256(built.program))
+        write_text_whole(built.program_record_file, record.model_dump_json(indent=2))
+    return built.program
 
 
-def _is_current(pool: Pool, backbone: Backbone, workspace: Workspace) -> bool:
+def _is_current(built: BackboneBuild) -> bool:
     try:
-        record = ProgramRecord.model_validate_json(workspace.program_record(backbone.name).read_bytes())
-        same_file = sha256(workspace.program(backbone.name)) == record.program_sha256
+        record = ProgramRecord.model_validate_json(built.program_record_file.read_bytes())
+        same_file = sha256(built.program) == record.program_sha256
     except (OSError, ValidationError):
         return False
-    return same_file and record.made_of == made_of(pool, backbone)
+    return same_file and record.made_of == built.source_fingerprint()
 
 
 def _write(name: str, module: ServedBackbone, canvas: int, path: Path) -> None:

@@ -1,0 +1,82 @@
+"""The manifest of an exported ONNX file, kept beside it as JSON."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from build_engines.pool.schema import Backbone, Pool, Precision
+from build_engines.support.atomic_files import fingerprint, sha256
+
+# Raise a version when the exported graph changes, so that older files are exported again.
+FORMATS: dict[Precision, str] = {"fp32": "3", "fp16": "4"}
+EXPORTERS = ("torch", "timm", "onnxscript")
+
+
+class GraphCheck(BaseModel):
+    """The agreement of ONNX Runtime with PyTorch on the exported graph.
+
+    Attributes:
+        fp32_convolutions: How many of the first convolutions stay in FP32 in a graph of FP16.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    largest_probability_difference: float
+    class_agreement: float
+    fp32_convolutions: int = 0
+
+
+class PreprocessingCheck(BaseModel):
+    """The agreement of the fused preprocessing with timm's evaluation transform; pixels in levels of 0..255."""
+
+    model_config = ConfigDict(frozen=True)
+
+    images: int
+    largest_pixel_difference: float
+    mean_pixel_difference: float
+    class_agreement: float
+
+
+class ExportManifest(BaseModel):
+    """The source of a backbone's ONNX file, the cost of an image, and the agreement with its source.
+
+    Attributes:
+        made_of: `source_fingerprint` of the backbone.
+        onnx_sha256: Of the file.
+        gmacs: Multiply-accumulates of one image in units of 10⁹, preprocessing left out.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    made_of: str
+    onnx_sha256: str
+    gmacs: float
+    graph: GraphCheck
+    preprocessing: PreprocessingCheck
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Return the manifest in a file, or None if there is none that can be read."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+
+def source_fingerprint(pool: Pool, backbone: Backbone) -> str:
+    """Return a fingerprint of everything that an exported file depends on: backbone, canvas, weights, versions."""
+    weights = pool.weights_file(backbone)
+    content = sha256(weights) if backbone.has_file and weights.is_file() else backbone.source
+    versions = " ".join(version(exporter) for exporter in EXPORTERS)
+    return fingerprint(
+        FORMATS[backbone.precision],
+        versions,
+        str(pool.canvas),
+        json.dumps(backbone.model_dump(exclude={"max_batch_size"}), sort_keys=True),
+        content,
+    )
