@@ -171,9 +171,9 @@ def test_what_cannot_be_measured_is_said(server, tiny_pool, build, tmp_path):
 
 
 def test_another_export_than_the_served_one_is_refused(server, tiny_pool, build, monkeypatch):
-    from build_engines import served
+    from build_engines.repository import served_model
 
-    monkeypatch.setattr(served, "MADE_FROM", "nothing")
+    monkeypatch.setattr(served_model, "MADE_FROM", "nothing")
     assert "was not made of the last export" in refused(server.addresses.grpc, tiny_pool, build)
 
 
