@@ -27,7 +27,7 @@ from tests.support.helpers import (
     write_pool,
 )
 
-pytest_plugins = ["pytester", "tests.support.strict_skips"]
+pytest_plugins = ["pytester", "tests.plugins.server_tests", "tests.plugins.strict_skips"]
 
 STAGES = ("small", "medium", "large")
 WEIGHTS = (1.0, 1.5, 2.0)

@@ -45,6 +45,7 @@ def stop(server):
     server.communicate(timeout=60)
 
 
+@pytest.mark.server
 @pytest.mark.skipif(not (ROOT / "build/digits/report/frontier.png").exists(), reason="make demo has not been run")
 def test_every_command_of_the_readme_runs():
     server = None

@@ -195,6 +195,7 @@ def test_a_program_answers_in_this_process_what_its_backbone_does(tmp_path):
     assert (tmp_path / "repository" / name / "config.pbtxt").is_file()
 
 
+@pytest.mark.server
 def test_the_small_form_runs_from_pool_files_to_the_result(tmp_path):
     command = [sys.executable, SCRIPT, "--small", "--studies", "vit", "--rounds", "1", "--slice-s", "0.2"]
     folders = ["--build", tmp_path / "build", "--output", tmp_path, "--runtime", "embedded"]

@@ -165,6 +165,7 @@ def test_models_that_load_slowly_are_waited_for_as_long_as_one_says(repository_c
         assert server.is_alive()
 
 
+@pytest.mark.server
 def test_serve_loads_the_cascade_again_at_a_signal(repository_copy, tiny_cascade, tmp_path):
     options = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--log-file", str(tmp_path / "log")]
     command = [sys.executable, "-m", "embedded_server.cli", "--repository", str(repository_copy), *options]
@@ -192,6 +193,7 @@ def stages_at(address):
     return next(output.shape[1] for output in outputs if output.name == "stage_confidence")
 
 
+@pytest.mark.server
 def test_serve_announces_its_addresses_and_stops_cleanly_on_ctrl_c(tiny_repository, tmp_path):
     options = ["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0", "--log-file", str(tmp_path / "log")]
     command = [sys.executable, "-m", "embedded_server.cli", "--repository", str(tiny_repository), *options]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support import strict_skips
+from tests.plugins import strict_skips
 
 TESTS = """
 import pytest
@@ -34,7 +34,7 @@ MODULE = 'import pytest; pytest.skip("the whole module", allow_module_level=True
 def session(pytester, monkeypatch):
     """Run tests in a small session; CI is as little set as may be."""
     monkeypatch.delenv("CI", raising=False)
-    pytester.makeconftest('pytest_plugins = ["tests.support.strict_skips"]')
+    pytester.makeconftest('pytest_plugins = ["tests.plugins.strict_skips"]')
 
     def run(code, *options):
         pytester.makepyfile(code)
