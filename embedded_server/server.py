@@ -278,12 +278,18 @@ def _black(shape: list[int], datatype: str) -> npt.NDArray[Any]:
 
 def _chosen_ports(wanted: dict[str, int | None]) -> dict[str, int]:
     """Fill in free ports where none was asked for."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in wanted]
-        for probe in probes:
-            probe.bind((LOOPBACK, 0))
-        free = [probe.getsockname()[1] for probe in probes]
-    return {name: port or spare for (name, port), spare in zip(wanted.items(), free, strict=True)}
+    return {name: port or _reserved_port() for name, port in wanted.items()}
+
+
+def _reserved_port() -> int:
+    """Return a port that only a server which names it can have in the next minute: it is left in TIME_WAIT."""
+    with socket.socket() as listening, socket.socket() as calling:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # for who binds it next
+        listening.bind((LOOPBACK, 0))
+        listening.listen()
+        calling.connect(listening.getsockname())
+        listening.accept()[0].close()  # the side that closes first keeps the port
+        return int(listening.getsockname()[1])
 
 
 @contextlib.contextmanager

@@ -71,6 +71,14 @@ def test_a_taken_port_is_named(tiny_repository):
             pass
 
 
+def test_a_port_chosen_free_is_given_to_nobody_else_until_the_server_has_it(tmp_path):
+    addresses = EmbeddedServer(tmp_path).addresses
+    for host, port in (address.split(":") for address in (addresses.http, addresses.grpc, addresses.metrics)):
+        with pytest.raises(OSError, match="in use"), socket.socket() as other:
+            other.bind((host, int(port)))
+        preflight.check_ports(host, {"http": int(port)})
+
+
 @pytest.mark.parametrize("port", [99999, -1])
 def test_what_is_no_port_is_refused(tiny_repository, port):
     with pytest.raises(ServerError, match=rf"{port} is no port for grpc.*0 to 65535.*--grpc-port"):
