@@ -11,9 +11,10 @@ SHM_SIZE ?= 1g
 DOCKER_RUN = --rm --init --gpus all $$([ -t 0 ] && [ -t 1 ] && echo --interactive --tty)
 HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
+EXAMPLE ?= digits
 # What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
 ON_CPU := CUDA_VISIBLE_DEVICES=
-CHECKED := build_engines build_cascade embedded_server demo client/cascade_client \
+CHECKED := build_engines build_cascade embedded_server examples client/cascade_client \
   $(addprefix model_repository/cascade/1/,cascade_core cascade_serving) \
   benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py \
   $(addprefix benchmarks/,coverage.py encoded.py imagenet.py search.py)
@@ -36,8 +37,8 @@ $(INSTALLED): pyproject.toml client/pyproject.toml
 	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable '.[test,lint]' --editable client
 	@touch $@
 
-demo: install ## Train a small pool, choose a cascade, serve it, classify real images, report
-	$(BIN)/python -m demo
+demo: install ## Run an example (EXAMPLE=digits): train a small pool, choose a cascade, serve it, classify real images, report
+	$(BIN)/python -m examples.$(EXAMPLE)
 
 serve: install ## Serve model_repository on this machine until Ctrl-C
 	$(BIN)/serve-repository $(SERVE_OPTIONS)

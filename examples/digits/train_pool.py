@@ -1,4 +1,4 @@
-"""Train the backbones of the demo's pool side by side, and know which ones are trained already."""
+"""Train the backbones of the pool in parallel, skipping those that are trained already."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from build_engines.images.folder import ImageFolder
 from build_engines.pool.schema import Backbone, Pool
 from build_engines.support.atomic_files import fingerprint, write_text_whole
-from demo import train as recipe
+from examples.digits import train as recipe
 
 PROCESSES = 2
 POLL_S = 0.2
@@ -22,21 +22,21 @@ OnEpoch = Callable[[str, int, int], None]
 
 
 def untrained(pool: Pool) -> list[Backbone]:
-    """Return the backbones whose weights are missing, or were made by another recipe than today's."""
+    """Return the backbones whose weights are missing or were trained by a different recipe."""
     return [backbone for backbone in pool.backbones if not _is_trained(pool, backbone)]
 
 
 def train_all(pool: Pool, backbones: list[Backbone], images: ImageFolder, on_epoch: OnEpoch) -> None:
-    """Train backbones side by side, one core each; each one's weights appear when they are whole.
+    """Train backbones in parallel, one core each, writing each one's weights atomically.
 
     Args:
-        pool: The pool, for the canvas and the places of the weights.
+        pool: The pool, for the canvas and the paths of the weights.
         backbones: The backbones to train.
         images: The training images.
-        on_epoch: Told a backbone's name, its number of epochs done and their total.
+        on_epoch: Called with a backbone's name, its completed epochs and its total epochs.
     """
     context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, context, _leave_ctrl_c_to_parent) as executor:
+    with context.Manager() as manager, ProcessPoolExecutor(PROCESSES, context, _ignore_ctrl_c) as executor:
         epochs = manager.dict()
         running = {
             backbone.name: executor.submit(recipe.train, pool, backbone, images, epochs)
@@ -45,50 +45,50 @@ def train_all(pool: Pool, backbones: list[Backbone], images: ImageFolder, on_epo
         try:
             while not all(future.done() for future in running.values()):
                 time.sleep(POLL_S)
-                _tell(dict(epochs), on_epoch)
-                _note_finished(pool, running)
+                _report_epochs(dict(epochs), on_epoch)
+                _record_finished(pool, running)
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()
             raise
-        _note_finished(pool, running)
+        _record_finished(pool, running)
 
 
-def _leave_ctrl_c_to_parent() -> None:
+def _ignore_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _length(backbone: Backbone) -> int:
-    """Guess how long a backbone trains, against the others: the longest goes first."""
+    """Estimate the relative training time of a backbone; the longest is started first."""
     return recipe.EPOCHS[backbone.name] * backbone.input_size
 
 
-def _tell(epochs_done: dict[str, int], on_epoch: OnEpoch) -> None:
+def _report_epochs(epochs_done: dict[str, int], on_epoch: OnEpoch) -> None:
     for name, done in epochs_done.items():
         on_epoch(name, done, recipe.EPOCHS[name])
 
 
-def _note_finished(pool: Pool, running: dict[str, Future[None]]) -> None:
+def _record_finished(pool: Pool, running: dict[str, Future[None]]) -> None:
     for name, future in running.items():
         backbone = pool.backbone(name)
         if future.done():
             future.result()
             if not _is_trained(pool, backbone):
-                write_text_whole(_note(pool, backbone), json.dumps(_recipe(backbone)))
+                write_text_whole(_record_file(pool, backbone), json.dumps(_recipe(backbone)))
 
 
 def _recipe(backbone: Backbone) -> str:
     return fingerprint(json.dumps(backbone.model_dump(), sort_keys=True), Path(recipe.__file__).read_text())
 
 
-def _note(pool: Pool, backbone: Backbone) -> Path:
+def _record_file(pool: Pool, backbone: Backbone) -> Path:
     return pool.weights_file(backbone).with_suffix(".json")
 
 
 def _is_trained(pool: Pool, backbone: Backbone) -> bool:
     try:
-        recorded = json.loads(_note(pool, backbone).read_text())
+        recorded = json.loads(_record_file(pool, backbone).read_text())
     except (OSError, ValueError):
         return False
     return recorded == _recipe(backbone) and pool.weights_file(backbone).is_file()

@@ -1,4 +1,4 @@
-"""scikit-learn's scanned handwritten digits, written out as an image folder."""
+"""scikit-learn's scans of handwritten digits as an image folder."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 TRAIN_IMAGES, CALIBRATION_IMAGES = 800, 500  # of 1,797; the other 497 are the test images
-SIDE_PIXELS = 48  # the scans have 8x8 pixels; enlarged so that a person can see them
+SIDE_PIXELS = 48  # the scans have 8x8 pixels; enlarged so that they can be looked at
 SEED = 7
 
 Scan = npt.NDArray[np.uint8]
 
 
 def write_digits(root: Path) -> None:
-    """Write `train/`, `calibration/` and `test/`, one folder a class, in a fixed stratified split.
+    """Write `train/`, `calibration/` and `test/`, one folder per class, in a fixed stratified split.
 
-    The folder appears whole or not at all.
+    The folder is written atomically.
     """
     digits = load_digits()
     scans = np.round(digits.images * 255 / 16).astype(np.uint8)

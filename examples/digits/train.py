@@ -1,4 +1,4 @@
-"""Train one backbone of the demo's pool from scratch, on one CPU core, in a minute or two."""
+"""Train one backbone of the pool from scratch on one CPU core, in a minute or two."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ MAX_LEARNING_RATE = 3e-3
 
 
 def train(pool: Pool, backbone: Backbone, images: ImageFolder, epochs_done: MutableMapping[str, int]) -> None:
-    """Train one backbone and write its weights as safetensors, whole or not at all.
+    """Train one backbone and write its weights atomically as safetensors.
 
     Args:
-        pool: The pool, for the canvas and the place of the weights.
+        pool: The pool, for the canvas and the path of the weights.
         backbone: The backbone to train.
         images: The training images.
-        epochs_done: Where the number of epochs done is put, by backbone name.
+        epochs_done: Receives the number of completed epochs by backbone name.
     """
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
@@ -43,7 +43,7 @@ def train(pool: Pool, backbone: Backbone, images: ImageFolder, epochs_done: Muta
 
 
 def _fit(served: ServedBackbone, canvases: Tensor, labels: Tensor, epochs: int) -> Iterator[int]:
-    """Train, and yield the number of epochs done."""
+    """Train, yielding the number of completed epochs after each."""
     _set_batch_norm_momentum(served)
     served.train()
     optimizer = torch.optim.AdamW(served.parameters(), lr=MAX_LEARNING_RATE, weight_decay=0.05)
@@ -67,7 +67,7 @@ def _batches(count: int) -> Iterator[Tensor]:
 
 
 def _augment(canvases: Tensor) -> Tensor:
-    """Rotate, scale, shear and shift each canvas a little: UINT8 [B, S, S, 3] to the same."""
+    """Rotate, scale, shear and shift each canvas slightly; UINT8 [B, S, S, 3] in and out."""
     count = len(canvases)
     turn = torch.empty(count, 2, 2).uniform_(-0.18, 0.18)
     scale = torch.eye(2) * torch.empty(count, 1, 1).uniform_(0.88, 1.12)

@@ -1,6 +1,6 @@
-"""Run the whole way once, on real digits: train, export, serve, predict, search, serve the cascade, classify, report.
+"""Run every step once on real digits: train, export, serve, predict, search, serve the cascade, classify, report.
 
-Every step that has a command runs that command, and prints it.
+A step that has a command prints that command and runs it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from build_engines.images.folder import open_image_folder
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.support.console import KEPT, progress_bar
-from demo.digits import write_digits
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones
+from examples.digits.dataset import write_digits
 
 POOL_FILE, BUILD, REPOSITORY = Path("pools/digits.yaml"), Path("build"), Path("model_repository")
 CLASSIFIED_IMAGES = 8
@@ -29,7 +29,7 @@ console = Console()
 
 
 def main() -> None:
-    """Run every step; what is there already is reused."""
+    """Run every step, reusing what is up to date."""
     started_s = time.monotonic()
     pool = load_pool(POOL_FILE)
     images = PoolBuild.of(pool, BUILD).folder / "images"
@@ -57,7 +57,7 @@ def _write_images(folder: Path) -> None:
 
 def _train(pool: Pool, folder: Path) -> None:
     console.rule("2  train the pool")
-    from demo.train_pool import train_all, untrained  # noqa: PLC0415 (torch takes seconds, and may have nothing to do)
+    from examples.digits.train_pool import train_all, untrained  # noqa: PLC0415 (importing torch takes seconds, and nothing may need training)
 
     missing = untrained(pool)
     if missing:

@@ -1,0 +1,1 @@
+"""Handwritten digits: train a small pool of backbones, choose a cascade and serve it."""
