@@ -22,7 +22,7 @@ CHECKED := build_engines build_cascade embedded_server examples client/cascade_c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer engines serve-gpu bindings test large soak lint format clean
+.PHONY: help install demo serve perf-analyzer engines serve-gpu bindings docs test large soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,14 @@ serve-gpu: ## Serve model_repository on this machine's GPUs, in that same contai
 bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygraphy, to test the plan builder against
 	PYTHON=$(BIN)/python deploy/bindings
 	$(BIN)/pip install --quiet --editable '.[polygraphy]'
+
+docs: $(BIN)/mkdocs ## Build the documentation as a site that needs no network: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@! grep -rnE '<(script|link|img)[^>]* (src|href)="?(https?:)?//' site --include='*.html'
+
+$(BIN)/mkdocs: $(INSTALLED)
+	$(BIN)/pip install --quiet --editable '.[docs]'
+	@touch $@
 
 test: install ## Run every test against the real embedded server
 	$(ON_CPU) $(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
