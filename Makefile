@@ -94,6 +94,6 @@ format: install ## Put the code into the house style
 	$(BIN)/ruff format .
 
 clean: ## Remove what was built; the environment stays
-	rm -rf build
+	rm -rf build site
 	find model_repository -mindepth 1 -maxdepth 1 ! -name cascade -exec rm -rf {} +
 	rm -f model_repository/cascade/cascade.json
