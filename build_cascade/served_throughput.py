@@ -72,7 +72,7 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
         ServedError: the cascade or a stage is not served.
     """
     predictions = [_answers(url, s.model, canvases, "probabilities", s.max_batch_size) for s in cascade.stages]
-    expected = replay(cascade.rule, cascade.gates_at(None), predictions).stage_confidence
+    expected = replay(cascade.rule, cascade.gate_thresholds(None), predictions).stage_confidence
     served = _answers(url, CASCADE, canvases, "stage_confidence", cascade.max_batch_size)
     if served.shape != expected.shape or _same_share(served, expected) < SAME_SHARE:
         raise ChoiceError(f"the server's cascade answers otherwise than {cascade.name!r} would; {SERVE_CASCADE}")

@@ -12,8 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from build_engines.images.canvas import Canvas
-from cascade_core.gating import Outcome, Rule, replay
-from cascade_core.spec import NEVER, as_number
+from cascade_core.gating import UNREACHABLE, Outcome, Rule, replay
 
 SIZE = 100  # images of a deck: shares of a hundredth are exact in it
 CHOICE = 4  # images to choose each one from
@@ -76,8 +75,8 @@ def thresholds_of(predictions: Sequence[Floats], exits: Sequence[float]) -> tupl
         predictions: FP32 [N, C], one a stage.
         exits: Share of the images that is to leave at each stage.
     """
-    never = [as_number(NEVER)] * (len(exits) - 1)
-    confidence = replay(_rule(exits), never, predictions).stage_confidence
+    everyone_goes_on = [UNREACHABLE] * (len(exits) - 1)
+    confidence = replay(_rule(exits), everyone_goes_on, predictions).stage_confidence
     count, thresholds = len(confidence), []
     still_in = np.arange(count)
     for stage, share in enumerate(exits[:-1]):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from build_engines.images.canvas import Canvas
-from cascade_core.gating import Outcome, Rule, Walk, stop_at
+from cascade_core.gating import GateState, Outcome, Rule, stop_at
 from gpu_bench.deck import Deck, Floats
 from gpu_bench.load import Seen
 from gpu_bench.runtimes import Predict
@@ -33,12 +33,12 @@ class InProcess:
 
     def answer(self, images: Canvas) -> Outcome:
         """Take images through the stages; those that go on are put together into full calls again."""
-        walk = Walk(self._rule, np.broadcast_to(self._row, (len(images), len(self._row))))
+        gate = GateState(self._rule, np.broadcast_to(self._row, (len(images), len(self._row))))
         for predict in self._stages:
-            rows = walk.open_rows
+            rows = gate.open_rows
             if len(rows):
-                walk.advance(predict_all(predict, images if len(rows) == len(images) else images[rows], self._call))
-        return walk.outcome()
+                gate.advance(predict_all(predict, images if len(rows) == len(images) else images[rows], self._call))
+        return gate.outcome()
 
     def measure(self, deck: Deck, seconds: float) -> tuple[Seen, float]:
         """Answer a deck over and over, at least once.

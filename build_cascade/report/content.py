@@ -14,13 +14,13 @@ from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
 from build_cascade.report.spread import spread
 from build_cascade.search import Candidate, Committee, as_problem
+from cascade_core.gating import UNREACHABLE
 from cascade_core.spec import MAX_STAGES, Cascade
 
 SINGLE = "single"
 CASCADE = "cascade"
 POINT = "operating point"
 ENSEMBLE = "ensemble of all"
-NEVER = float("inf")
 DRAWN_FRONTIER = 80
 STARS = 5
 
@@ -93,7 +93,7 @@ class Report:
             frontier=tuple(line),
             stars=tuple(spread(several, STARS, lambda members: members.evaluation.mean_cost, chosen.mean_cost)),
             ensembles=tuple(
-                Members(found.stages, on_test(bench, found, [NEVER] * (len(found.stages) - 1)))
+                Members(found.stages, on_test(bench, found, [UNREACHABLE] * (len(found.stages) - 1)))
                 for found in best_ensembles(bench.calibration, bench.costs)
             ),
             curves=tuple(curves(bench.test, committee, cascade.thresholds)),
@@ -138,7 +138,7 @@ def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()
 def _single_rows(bench: Bench) -> list[Row]:
     by_cost = sorted(bench.test.names, key=lambda name: bench.costs[name])
     singles = [Row(name, SINGLE, on_test(bench, Committee.of([name]))) for name in by_cost]
-    everyone = on_test(bench, Committee.of(by_cost), [NEVER] * (len(by_cost) - 1))
+    everyone = on_test(bench, Committee.of(by_cost), [UNREACHABLE] * (len(by_cost) - 1))
     return [*singles, Row(ENSEMBLE, "ensemble", everyone)]
 
 

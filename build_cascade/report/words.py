@@ -9,6 +9,7 @@ from build_cascade.evaluation import Evaluation
 from build_cascade.report.content import Report
 from build_cascade.report.table import accuracy_in_words, cost_in_words
 from build_engines.costs.costs import MS
+from cascade_core.gating import UNREACHABLE
 from cascade_core.spec import NEVER, Cascade
 
 ALIKE = 0.005  # a cost that differs by less is called the same
@@ -66,7 +67,7 @@ def how_chosen(bench: Bench, cascade: Cascade, report: Report) -> list[str]:
 
 def thresholds_in_words(thresholds: tuple[float, ...]) -> str:
     """Return thresholds such as 0.6527 / never; one a stage but the last."""
-    written = [NEVER if threshold == float("inf") else f"{threshold:.4f}" for threshold in thresholds]
+    written = [NEVER if threshold == UNREACHABLE else f"{threshold:.4f}" for threshold in thresholds]
     return " / ".join(written) or "no threshold: there is one stage"
 
 

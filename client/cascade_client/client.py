@@ -193,7 +193,7 @@ def _whole(max_stage: int) -> int:
     try:
         return operator.index(max_stage)
     except TypeError as error:
-        raise InvalidRequest(f"max_stage must be a whole number from 1, not {max_stage!r}") from error
+        raise InvalidRequest(f"max_stage must be a positive integer, not {max_stage!r}") from error
 
 
 def _check_is_list(images: object) -> None:

@@ -97,9 +97,9 @@ def test_answers_are_frozen(client):
         ([np.zeros((0, 4, 3), np.uint8)], {}, InvalidImage, r"\[0, 4, 3\]"),
         ([np.zeros((4, 4, 3))], {}, InvalidImage, "float64"),
         ([np.zeros((4, 4, 3), np.uint8)], {"operating_point": "turbo"}, InvalidRequest, "fast, accurate"),
-        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": 0}, InvalidRequest, "whole number from 1"),
-        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": 1.5}, InvalidRequest, "whole number from 1, not 1.5"),
-        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": "2"}, InvalidRequest, "whole number from 1, not '2'"),
+        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": 0}, InvalidRequest, "positive integer"),
+        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": 1.5}, InvalidRequest, "positive integer, not 1.5"),
+        ([np.zeros((4, 4, 3), np.uint8)], {"max_stage": "2"}, InvalidRequest, "positive integer, not '2'"),
     ],
 )
 def test_bad_input_is_a_typed_error(client, images, arguments, error, says):

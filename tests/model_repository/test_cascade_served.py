@@ -65,10 +65,10 @@ def test_only_the_outputs_asked_for_come(server, images):
     [
         ({"operating_point": "turbo"}, "this cascade has: fast, accurate"),
         ({"operating_point": 3}, "operating_point '3' is unknown"),
-        ({"max_stage": 0}, "whole number from 1"),
-        ({"max_stage": -1}, "whole number from 1"),
-        ({"max_stage": "two"}, "whole number from 1"),
-        ({"max_stage": True}, "whole number from 1"),
+        ({"max_stage": 0}, "positive integer"),
+        ({"max_stage": -1}, "positive integer"),
+        ({"max_stage": "two"}, "positive integer"),
+        ({"max_stage": True}, "positive integer"),
     ],
 )
 def test_a_bad_parameter_fails_only_its_own_request(server, images, tiny_cascade, predictions, parameters, says):

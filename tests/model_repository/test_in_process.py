@@ -122,7 +122,7 @@ def name_input_otherwise(path):
     ("spoil", "message"),
     [
         (lambda path: path.write_bytes(b"no ONNX"), "stage 'large' cannot be loaded"),
-        (name_input_otherwise, r"stage 'large': model\.onnx takes \['pixels'\].*\"reach\": \"bls\""),
+        (name_input_otherwise, r"stage 'large': model\.onnx has inputs \['pixels'\].*\"reach\": \"bls\""),
     ],
     ids=["corrupt", "other input"],
 )

@@ -79,13 +79,13 @@ def test_a_server_whose_metrics_are_off_serves(repository_copy, images, outcome)
 @pytest.mark.parametrize("call", ["MetricFamily(", "increment(", "observe("])
 def test_a_server_that_has_no_metrics_serves(repository_copy, tmp_path, images, outcome, call):
     """Triton can be built without: every call of them then fails."""
-    code = repository_copy / "cascade" / "1" / "metrics.py"
+    code = repository_copy / "cascade" / "1" / "cascade_serving" / "metrics.py"
     assert f".{call}" in code.read_text()
     code.write_text(code.read_text().replace(f".{call}", f".is_not_built_in_{call}"))
     log = tmp_path / "triton.log"
     with EmbeddedServer(repository_copy, log_file=log) as server:
         for _ in range(4):
             assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(16))
-        eventually(lambda: log.read_text().count("cascade: no metrics from here on"), 1)
+        eventually(lambda: log.read_text().count("cascade: metrics are disabled"), 1)
         server.load("cascade")
         assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(16))

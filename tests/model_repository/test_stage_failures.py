@@ -169,6 +169,6 @@ def test_a_gate_without_a_number_fails_the_request_and_no_worker(repository_copy
         serve_as(repository_copy, dataclasses.replace(tiny_cascade, stages=heavy), workers_per_stage=1)
         server.load("cascade")
         for _ in range(3):
-            with pytest.raises(InferenceServerException, match="confidence is no number"):
+            with pytest.raises(InferenceServerException, match="confidence at the last stage is NaN"):
                 ask(server, "cascade", images[:16], FIELDS, client_timeout=20)
         is_empty(server)

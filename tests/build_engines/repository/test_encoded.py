@@ -154,7 +154,7 @@ def test_a_bad_parameter_among_ten_thousand_is_refused_through_the_ensemble(serv
     tensor.set_data_from_numpy(np.array([[encode(picture())]], dtype=object))
     many = {f"parameter_{place}": place for place in range(10_000)}
     assert asked.infer("cascade_encoded", [tensor], parameters=many | {"max_stage": 1}).as_numpy("exit_stage") == 1
-    with pytest.raises(InferenceServerException, match="max_stage must be a whole number") as caught:
+    with pytest.raises(InferenceServerException, match="max_stage must be a positive integer") as caught:
         asked.infer("cascade_encoded", [tensor], parameters=many | {"max_stage": max_stage})
     assert caught.value.status() == "StatusCode.INVALID_ARGUMENT"
 

@@ -9,8 +9,8 @@ from cascade_core.gating import (
     COMBINES,
     CONFIDENCES,
     EPSILON,
+    GateState,
     Rule,
-    Walk,
     accumulate,
     margin,
     mean_prediction,
@@ -134,11 +134,11 @@ def test_no_image_goes_beyond_the_last_stage_asked_for(last_stage):
 def test_dropped_images_have_no_answer_and_the_others_keep_theirs():
     given_predictions = predictions(6, 4, 2, 1)
     thresholds = np.tile(stop_at((0.99,), 2), (6, 1))
-    walk = Walk(Rule((1.0, 1.0)), thresholds)
-    walk.advance(given_predictions[0])
-    walk.drop(np.array([2]))
-    walk.advance(given_predictions[1][walk.open_rows])
-    outcome, whole = walk.outcome(), replay(Rule((1.0, 1.0)), (0.99,), given_predictions)
+    gate = GateState(Rule((1.0, 1.0)), thresholds)
+    gate.advance(given_predictions[0])
+    gate.drop(np.array([2]))
+    gate.advance(given_predictions[1][gate.open_rows])
+    outcome, whole = gate.outcome(), replay(Rule((1.0, 1.0)), (0.99,), given_predictions)
     assert outcome.class_id[2] == -1
     assert outcome.exit_stage[2] == 0
     kept = [0, 1, 3, 4, 5]

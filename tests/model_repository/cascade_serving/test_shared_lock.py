@@ -4,25 +4,25 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from cascade_serving.shared_lock import Turns
+from cascade_serving.shared_lock import SharedLock
 
 
-def test_whoever_is_alone_is_alone_and_the_others_are_together():
-    turns, lock, inside = Turns(), threading.Lock(), []
-    seen = {"together": set(), "alone": set()}
+def test_exclusive_holders_are_alone_and_sharers_are_together():
+    shared_lock, lock, inside = SharedLock(), threading.Lock(), []
+    seen = {"shared": set(), "exclusive": set()}
 
     def go(place):
-        kind = "alone" if place % 5 == 0 else "together"
-        with getattr(turns, kind)():
+        mode = "exclusive" if place % 5 == 0 else "shared"
+        with getattr(shared_lock, mode)():
             with lock:
-                inside.append(kind)
+                inside.append(mode)
             time.sleep(0.001)
             with lock:
-                seen[kind].add(tuple(sorted(inside)))
-                inside.remove(kind)
+                seen[mode].add(tuple(sorted(inside)))
+                inside.remove(mode)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(go, range(400)))
-    assert seen["alone"] == {("alone",)}
-    assert max(map(len, seen["together"])) > 1
-    assert all(set(together) == {"together"} for together in seen["together"])
+    assert seen["exclusive"] == {("exclusive",)}
+    assert max(map(len, seen["shared"])) > 1
+    assert all(set(shared) == {"shared"} for shared in seen["shared"])

@@ -1,14 +1,15 @@
-"""The gating rule, once: the server's BLS model, the search and the tests all run this file.
+"""The gating rule, written once: the served model, the search and the tests all run this file.
 
-After stage k the answer is the weighted mean of the predictions so far; its confidence is compared with the stage's
-threshold; a confident image exits, the rest go on. ("Wisdom of Committees", Wang et al., ICLR 2022.)
+After stage k the answer is the weighted mean of the predictions so far. Its confidence is compared with the stage's
+threshold: confident images exit, the others go on. ("Wisdom of Committees", Wang et al., ICLR 2022.)
 
-Predictions are rounded to float16 before they count, as they are stored for the search: what is served is decided on
-the very numbers that the thresholds were chosen on. Numpy and the standard library only, for Triton's stock container.
+Predictions are rounded to float16 first, as they are stored for the search, so that the server decides on exactly the
+numbers that the thresholds were chosen on. Numpy and the standard library only, for Triton's stock container.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 Rows = npt.NDArray[np.intp]
-Predictions = npt.NDArray[np.floating[Any]]
+Probabilities = npt.NDArray[np.floating[Any]]  # [N, C], of one stage
 
 
 def max_probability(mean: Floats) -> Floats:
@@ -36,7 +37,7 @@ def margin(mean: Floats) -> Floats:
 
 
 def certainty(mean: Floats) -> Floats:
-    """Return 1 - H/log(C) of each row, H its entropy, [N, C] to [N]; summed in float64 and rounded once."""
+    """Return 1 - H/log(C) of each row, where H is its entropy, [N, C] to [N]; summed in float64 and rounded once."""
     classes = mean.shape[1]
     if classes == 1:
         return np.ones(len(mean), np.float32)
@@ -55,11 +56,13 @@ CONFIDENCES: dict[str, Callable[[Floats], Floats]] = {
 # last: the stage's own prediction, as in Streeter's cascades.
 COMBINES = ("mean", "log_mean", "last")
 
-EPSILON = 2.0**-24  # what a probability of zero counts as in log_mean: float16's smallest positive number
+UNREACHABLE = math.inf  # a threshold that no confidence reaches: every image goes on
+
+EPSILON = 2.0**-24  # stands in for a probability of zero in log_mean: float16's smallest positive number
 
 
 def _logarithms() -> Floats:
-    """Return log(max(p, EPSILON)) FP32 [65536] by the bits of a float16 p: equal inputs, equal bits everywhere."""
+    """Return log(max(p, EPSILON)) FP32 [65536], by the bits of a float16 p: equal inputs, equal bits."""
     positive = np.arange(0x7C00, dtype=np.uint16).view(np.float16).astype(np.float64)
     table = np.full(65536, np.log(EPSILON), np.float32)
     table[: len(positive)] = np.log(np.maximum(positive, EPSILON))
@@ -86,13 +89,13 @@ class Rule:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Hold the cascade's answers for N images.
+    """The cascade's answers for N images.
 
     Attributes:
         class_id: INT32 [N]; -1 where a stage failed.
-        confidence: FP32 [N], at the stage where the image left.
-        exit_stage: INT32 [N]; 1 is the first stage, 0 says that the image has not left.
-        probabilities: FP32 [N, C], the mean prediction where the image left.
+        confidence: FP32 [N], at the exit stage.
+        exit_stage: INT32 [N]; 1 is the first stage, 0 means that the image has not left.
+        probabilities: FP32 [N, C], the mean prediction at the exit stage.
         stage_confidence: FP32 [N, K], NaN where a stage did not run.
     """
 
@@ -104,24 +107,24 @@ class Outcome:
 
 
 def stop_at(thresholds: Sequence[float], last_stage: int) -> Floats:
-    """Return FP32 [K] from the K-1 thresholds, -inf from `last_stage` on: there every image exits."""
+    """Return all K thresholds, FP32 [K], from the first K-1: -inf from `last_stage` on, where every image exits."""
     row = np.array([*thresholds, -np.inf], np.float32)
     row[last_stage - 1 :] = -np.inf
     return row
 
 
-def accumulate(total: Floats | None, predictions: Predictions, weight: float, combine: str = "mean") -> Floats:
-    """Add a stage's predictions [N, C] to the weighted sum of the stages before it, None at stage 1."""
+def accumulate(total: Floats | None, predictions: Probabilities, weight: float, combine: str = "mean") -> Floats:
+    """Return the weighted sum FP32 [N, C] with a stage's predictions [N, C] added; `total` is None at stage 1."""
     rounded = predictions.astype(np.float16)
     if combine == "last":
         return rounded.astype(np.float32)
-    counted = LOGARITHMS[rounded.view(np.uint16)] if combine == "log_mean" else rounded.astype(np.float32)
-    weighted = counted * np.float32(weight)
+    terms = LOGARITHMS[rounded.view(np.uint16)] if combine == "log_mean" else rounded.astype(np.float32)
+    weighted = terms * np.float32(weight)
     return weighted if total is None else total + weighted
 
 
 def mean_prediction(total: Floats, weights: Sequence[float], combine: str = "mean") -> Floats:
-    """Return the prediction [N, C] that the weighted sum of some stages stands for."""
+    """Return the combined prediction FP32 [N, C] of the stages whose weighted sum is `total`."""
     if combine == "last":
         return total
     mean = total / np.float32(sum(weights))
@@ -132,15 +135,20 @@ def mean_prediction(total: Floats, weights: Sequence[float], combine: str = "mea
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
 
 
-class Walk:
-    """Take N images through the stages; the caller brings each stage's predictions.
+class GateState:
+    """The gate's state for N images on their way through the stages; the caller supplies each stage's predictions.
 
     Attributes:
-        open_rows: The images that are still in, ascending.
+        open_rows: The rows of the images that have not left, ascending.
     """
 
     def __init__(self, rule: Rule, thresholds: Floats) -> None:
-        """Start at stage 1 with `thresholds` FP32 [N, K], one row an image, -inf where it exits at the latest."""
+        """Start before stage 1.
+
+        Args:
+            rule: The rule, of K stages.
+            thresholds: FP32 [N, K], one row per image; -inf at the stage where it exits at the latest.
+        """
         count = len(thresholds)
         self._rule = rule
         self._thresholds = thresholds
@@ -151,8 +159,8 @@ class Walk:
         self._stage_confidence = np.full((count, len(rule.weights)), np.nan, np.float32)
         self.open_rows: Rows = np.arange(count)
 
-    def advance(self, predictions: Predictions) -> None:
-        """Take the next stage's predictions [len(open_rows), C]; images that are confident enough exit."""
+    def advance(self, predictions: Probabilities) -> None:
+        """Apply the next stage's predictions [len(open_rows), C]; images that are confident enough exit."""
         rule = self._rule
         self._total = accumulate(self._total, predictions, rule.weights[self._stage], rule.combine)
         self._stage += 1
@@ -160,47 +168,47 @@ class Walk:
         confidence = CONFIDENCES[rule.confidence](mean)
         exits = confidence >= self._thresholds[self.open_rows, self._stage - 1]
         self._stage_confidence[self.open_rows, self._stage - 1] = confidence
-        self._answer(self.open_rows[exits], mean[exits])
+        self._record_exits(self.open_rows[exits], mean[exits])
         self._keep(~exits)
 
     def drop(self, rows: Rows) -> None:
-        """Give up on images whose next stage cannot answer."""
+        """Take out images, by row, that a stage failed; they get no answer here."""
         self._keep(~np.isin(self.open_rows, rows))
 
     def outcome(self) -> Outcome:
-        """Return the answers so far: the class is the mean's first largest, the confidence that of the exit stage."""
+        """Return the answers so far; of classes that tie, the first is the answer."""
         rows = np.arange(len(self._exit_stage))
         answers = np.zeros((len(rows), 1), np.float32) if self._answers is None else self._answers
-        left = self._exit_stage > 0
-        class_id = np.where(left, answers.argmax(axis=1), -1).astype(np.int32)
-        confidence = np.where(left, self._stage_confidence[rows, self._exit_stage - 1], np.nan).astype(np.float32)
+        has_left = self._exit_stage > 0
+        class_id = np.where(has_left, answers.argmax(axis=1), -1).astype(np.int32)
+        confidence = np.where(has_left, self._stage_confidence[rows, self._exit_stage - 1], np.nan).astype(np.float32)
         return Outcome(class_id, confidence, self._exit_stage, answers, self._stage_confidence)
 
-    def _answer(self, rows: Rows, mean: Floats) -> None:
+    def _record_exits(self, rows: Rows, mean: Floats) -> None:
         if self._answers is None:
             self._answers = np.zeros((len(self._exit_stage), mean.shape[1]), np.float32)
         self._answers[rows] = mean
         self._exit_stage[rows] = self._stage
 
-    def _keep(self, kept: npt.NDArray[np.bool_]) -> None:
-        self.open_rows = self.open_rows[kept]
+    def _keep(self, mask: npt.NDArray[np.bool_]) -> None:
+        self.open_rows = self.open_rows[mask]
         if self._total is not None:
-            self._total = self._total[kept]
+            self._total = self._total[mask]
 
 
 def replay(
-    rule: Rule, thresholds: Sequence[float], predictions: Sequence[Predictions], last_stage: int | None = None
+    rule: Rule, thresholds: Sequence[float], predictions: Sequence[Probabilities], last_stage: int | None = None
 ) -> Outcome:
-    """Run the cascade on predictions already made.
+    """Run the cascade on predictions made before.
 
     Args:
         rule: The rule, of K stages.
-        thresholds: Of the first K-1 stages.
-        predictions: K arrays [N, C], one a stage.
+        thresholds: Those of the first K-1 stages.
+        predictions: K arrays [N, C], one per stage.
         last_stage: The stage at which every image exits at the latest; K by default.
     """
     row = stop_at(thresholds, last_stage or len(rule.weights))
-    walk = Walk(rule, np.broadcast_to(row, (len(predictions[0]), len(row))))
+    gate = GateState(rule, np.broadcast_to(row, (len(predictions[0]), len(row))))
     for stage_predictions in predictions:
-        walk.advance(stage_predictions[walk.open_rows])
-    return walk.outcome()
+        gate.advance(stage_predictions[gate.open_rows])
+    return gate.outcome()

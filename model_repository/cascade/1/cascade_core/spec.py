@@ -1,4 +1,4 @@
-"""cascade.json: the one file that is the cascade, and the one place that validates it.
+"""The format of cascade.json, the one file that defines a cascade, and the one place that validates it.
 
 Standard library only, so that it runs in Triton's stock container.
 """
@@ -11,12 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from cascade_core.gating import COMBINES, CONFIDENCES, Rule
+from cascade_core.gating import COMBINES, CONFIDENCES, UNREACHABLE, Rule
 
 MAX_STAGES = 4
-NEVER = "never"
+NEVER = "never"  # how the file writes the threshold gating.UNREACHABLE, for JSON has no infinity
 DEFAULT_MAX_BATCH_SIZE = 32
 MODES = ("cascade", "ensemble")
 WHEN_FULL = ("refuse", "wait")
@@ -24,20 +24,20 @@ REACHES = ("auto", "bls", "in_process")
 
 
 class SpecError(ValueError):
-    """Say what is wrong in a cascade.json and how to fix it."""
+    """An invalid cascade.json; the message says what is wrong and how to fix it."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Name a backbone in its place in the cascade.
+    """A backbone in its place in the cascade.
 
     Attributes:
         model: Its Triton model name.
         version: Its Triton model version; -1 is the latest.
         weight: How much its prediction counts in the mean.
         threshold: The confidence from which an image exits here; "never" if none does; None for the last stage.
-        cost: Of one image, in the cascade's unit.
-        max_batch_size: The most images that one call of it takes.
+        cost: The cost of one image, in the cascade's unit.
+        max_batch_size: The most images in one call of it.
     """
 
     model: str
@@ -48,23 +48,22 @@ class Stage:
     max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
 
     def __post_init__(self) -> None:
-        _check(isinstance(self.model, str) and self.model != "", "a stage needs the name of a Triton model")
+        _check(isinstance(self.model, str) and self.model != "", "a stage must name its Triton model")
         where = f"stage {self.model!r}"
         _check(_is_number(self.weight) and self.weight > 0, f"{where}: weight must be a positive number")
         if self.threshold is not None:
             _check_threshold(self.threshold, where)
         _check(_is_number(self.cost) and self.cost >= 0, f"{where}: cost must not be negative")
-        _check(_is_whole(self.version), f"{where}: version must be a whole number, -1 for the latest")
-        whole = _is_whole(self.max_batch_size) and self.max_batch_size >= 1
-        _check(whole, f"{where}: max_batch_size must be a whole number from 1")
+        _check(_is_integer(self.version), f"{where}: version must be an integer, -1 for the latest")
+        _check(_is_positive_integer(self.max_batch_size), f"{where}: max_batch_size must be a positive integer")
 
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Hold one choice of thresholds with what is expected of it.
+    """One choice of thresholds, with what it is expected to reach.
 
     Attributes:
-        thresholds: Of all stages but the last.
+        thresholds: One for each stage but the last.
         expected: Its evidence, such as accuracy and mean cost; not read by the server.
     """
 
@@ -74,16 +73,17 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Serving:
-    """Hold how the server runs the cascade; answers are the same whatever it says.
+    """How the server runs the cascade; no setting changes an answer.
 
     Attributes:
-        workers_per_stage: Calls of one stage that may be under way at once; by default one by BLS, in process as many
+        workers_per_stage: The most concurrent calls of one stage; by default one through BLS, and in process as many
             as keep the cores busy.
-        max_images_in_flight: The most images that are inside the cascade at once.
-        when_full: `refuse` a request that finds no room, at once; or let it `wait` in Triton's queue, under its policy.
-        degraded: Answer an image whose stage failed by the stages that did answer, and mark it, rather than fail it.
-        reach: How the cascade reaches its stages: by `bls`; `in_process`, from their ONNX files; or `auto`, which
-            is in process if all are of the embedded runtime.
+        max_images_in_flight: The most images inside the cascade at once.
+        when_full: Whether a request that exceeds that limit is refused at once (`refuse`) or waits in Triton's queue,
+            under its queue policy (`wait`).
+        degraded: Whether an image whose stage failed is answered from the other stages and marked, instead of failed.
+        reach: How the cascade calls its stages: through BLS (`bls`), from their ONNX files in its own process
+            (`in_process`), or in process if all of them are of the embedded runtime and through BLS otherwise (`auto`).
     """
 
     workers_per_stage: int | None = None
@@ -96,7 +96,7 @@ class Serving:
         for name in ("workers_per_stage", "max_images_in_flight"):
             value = getattr(self, name)
             is_default = value is None and name == "workers_per_stage"
-            _check(is_default or (_is_whole(value) and value >= 1), f"serving: {name} must be a whole number from 1")
+            _check(is_default or _is_positive_integer(value), f"serving: {name} must be a positive integer")
         _check(self.when_full in WHEN_FULL, f"serving: when_full must be one of {', '.join(WHEN_FULL)}")
         _check(isinstance(self.degraded, bool), "serving: degraded must be true or false")
         _check(self.reach in REACHES, f"serving: reach must be one of {', '.join(REACHES)}")
@@ -104,20 +104,20 @@ class Serving:
 
 @dataclass(frozen=True)
 class Cascade:
-    """Hold a whole cascade.json.
+    """The content of a cascade.json.
 
     Attributes:
-        name: Of the cascade.
+        name: The cascade's name.
         canvas: Side S of the canvas, in pixels.
         labels: C names, in the order of the probabilities.
         stages: One to four, in the order in which they run.
-        combine: How predictions are combined, one of `gating.COMBINES`; `last` has no use for weights.
-        confidence: Of the combined prediction, a key of `gating.CONFIDENCES`.
-        cost_unit: Of the stages' costs, such as GMACs or ms; not read by the server.
+        combine: How predictions are combined, one of `gating.COMBINES`; `last` ignores the weights.
+        confidence: The measure of confidence, a key of `gating.CONFIDENCES`.
+        cost_unit: The unit of the stages' costs, such as GMACs or ms; not read by the server.
         operating_points: Other choices of thresholds, by name.
-        max_batch_size: The most images that one request may hold.
-        evidence: What the choice rests on; not read by the server.
-        mode: `cascade`; or `ensemble`, in which every image runs all stages, side by side.
+        max_batch_size: The most images in one request.
+        evidence: What the choice was based on; not read by the server.
+        mode: `cascade`; or `ensemble`, in which every image runs through all stages, in parallel.
         serving: How the server runs it.
     """
 
@@ -135,8 +135,8 @@ class Cascade:
     serving: Serving = field(default_factory=Serving)
 
     def __post_init__(self) -> None:
-        _check(_is_whole(self.max_batch_size) and self.max_batch_size >= 1, "max_batch_size must be at least 1")
-        _check(_is_whole(self.canvas) and self.canvas >= 1, "canvas must be a number of pixels")
+        _check(_is_positive_integer(self.max_batch_size), "max_batch_size must be a positive integer")
+        _check(_is_positive_integer(self.canvas), "canvas must be a positive number of pixels")
         _check(len(self.labels) > 0, "labels must name at least one class")
         _check(
             1 <= len(self.stages) <= MAX_STAGES,
@@ -147,10 +147,10 @@ class Cascade:
         known = ", ".join(CONFIDENCES)
         _check(str(self.confidence) in CONFIDENCES, f"confidence must be one of {known}, not {self.confidence!r}")
         _check(self.mode in MODES, f"mode must be one of {', '.join(MODES)}, not {self.mode!r}")
-        room = self.serving.max_images_in_flight
+        in_flight = self.serving.max_images_in_flight
         _check(
-            room >= self.max_batch_size,
-            f"serving: max_images_in_flight of {room} has no room for a request of {self.max_batch_size} images",
+            in_flight >= self.max_batch_size,
+            f"serving: max_images_in_flight of {in_flight} has no room for a request of {self.max_batch_size} images",
         )
         self._check_thresholds()
 
@@ -181,14 +181,14 @@ class Cascade:
 
     @property
     def thresholds(self) -> tuple[float, ...]:
-        """Return the default thresholds, of all stages but the last."""
+        """Return the default thresholds, one for each stage but the last."""
         return tuple(as_number(stage.threshold) for stage in self.stages if stage.threshold is not None)
 
     def thresholds_at(self, operating_point: str | None) -> tuple[float, ...]:
         """Return the thresholds of an operating point; None is the default.
 
         Raises:
-            SpecError: the cascade has no operating point of that name.
+            SpecError: the cascade has no such operating point.
         """
         if operating_point is None:
             return self.thresholds
@@ -197,14 +197,14 @@ class Cascade:
             raise SpecError(f"operating_point {str(operating_point)[:100]!r} is unknown; this cascade has: {known}")
         return tuple(as_number(threshold) for threshold in self.operating_points[operating_point].thresholds)
 
-    def gates_at(self, operating_point: str | None) -> tuple[float, ...]:
-        """Return what confidences are held against: those thresholds, which in an ensemble nothing reaches.
+    def gate_thresholds(self, operating_point: str | None) -> tuple[float, ...]:
+        """Return the thresholds that the gate applies: those of the operating point; in an ensemble, unreachable ones.
 
         Raises:
-            SpecError: the cascade has no operating point of that name.
+            SpecError: the cascade has no such operating point.
         """
         thresholds = self.thresholds_at(operating_point)
-        return (math.inf,) * len(thresholds) if self.mode == "ensemble" else thresholds
+        return (UNREACHABLE,) * len(thresholds) if self.mode == "ensemble" else thresholds
 
     def to_json(self) -> str:
         """Return the text of cascade.json."""
@@ -212,20 +212,20 @@ class Cascade:
 
 
 def as_number(threshold: float | str) -> float:
-    """Return a threshold as the gate compares it: "never" is infinite."""
-    return math.inf if threshold == NEVER else float(threshold)
+    """Return a threshold as the gate compares it: "never" is unreachable."""
+    return UNREACHABLE if threshold == NEVER else float(threshold)
 
 
 def as_written(threshold: float) -> float | str:
     """Return a threshold as cascade.json holds it."""
-    return NEVER if threshold == math.inf else max(threshold, 0.0)
+    return NEVER if threshold == UNREACHABLE else max(threshold, 0.0)
 
 
 def read_cascade(path: Path) -> Cascade:
     """Read and validate a cascade.json.
 
     Raises:
-        SpecError: the file is missing, is no JSON, or breaks a rule of the format.
+        SpecError: the file is missing, is not JSON, or breaks a rule of the format.
     """
     try:
         return parse_cascade(path.read_text(encoding="utf-8"))
@@ -237,7 +237,7 @@ def parse_cascade(text: str) -> Cascade:
     """Validate the text of a cascade.json.
 
     Raises:
-        SpecError: it is no JSON, or breaks a rule of the format.
+        SpecError: it is not JSON, or breaks a rule of the format.
     """
     try:
         content = json.loads(text)
@@ -285,16 +285,20 @@ def _sequence(value: object, where: str) -> Sequence[Any]:
 
 
 def _check_threshold(value: object, where: str) -> None:
-    within = value == NEVER or (_is_number(value) and 0 <= value <= 1)  # type: ignore[operator]
-    _check(within, f"{where}: threshold {value!r} must lie between 0 and 1, or be {NEVER!r}")
+    within = value == NEVER or (_is_number(value) and 0 <= value <= 1)
+    _check(within, f"{where}: threshold {value!r} must be between 0 and 1, or {NEVER!r}")
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _is_whole(value: object) -> bool:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_positive_integer(value: object) -> TypeGuard[int]:
+    return _is_integer(value) and value >= 1
 
 
 def _check(holds: bool, message: str) -> None:

@@ -1,4 +1,4 @@
-"""The ways to a stage's model: a call of Triton's, or an ONNX session in this process."""
+"""The backends of a stage: a BLS call of the model that Triton serves, or an ONNX session in this process."""
 
 from __future__ import annotations
 
@@ -20,58 +20,58 @@ PREDICTION = "probabilities"
 ONNX_FILE = "model.onnx"
 
 Images = npt.NDArray[np.uint8]
-Predictions = npt.NDArray[np.float32]
-# Images UINT8 [n, S, S, 3], and Triton's tensor of those very images if there is one, to predictions FP32 [n, C].
-Way = Callable[[Images, Any], Predictions]
+StageOutput = npt.NDArray[np.float32]
+# Takes images UINT8 [n, S, S, 3], and Triton's tensor of the same images if there is one; returns FP32 [n, C].
+StageBackend = Callable[[Images, Any], StageOutput]
 
 
 def runs_in_process(cascade: Cascade, repository: Path) -> bool:
-    """Tell whether this process runs the stages: if told to, or by default if all are of the embedded runtime.
+    """Return whether this process runs the stages: as cascade.json says, or with `auto` if all are of runtime embedded.
 
-    That one serves model.onnx by a model.py beside it, on cores that this process has too: what it saves is the way
-    to another process and back. Which version a policy chooses, Triton knows.
+    That runtime runs model.onnx by a model.py beside it, on cores that this process may use too; in process it saves
+    the round trip to another process. A version policy is left to BLS: Triton knows which version it selects.
     """
     if cascade.serving.reach != "auto":
         return cascade.serving.reach == "in_process"
     folders = [folder for stage in cascade.stages for folder in _versions(stage, repository)[-1:]]
     embedded = [folder for folder in folders if (folder / ONNX_FILE).is_file() and (folder / "model.py").is_file()]
-    chosen = [folder for folder in embedded if not _has_version_policy(folder.parent)]
-    return len(chosen) == len(cascade.stages) and importlib.util.find_spec("onnxruntime") is not None
+    certain = [folder for folder in embedded if not _has_version_policy(folder.parent)]
+    return len(certain) == len(cascade.stages) and importlib.util.find_spec("onnxruntime") is not None
 
 
-def way_by_triton(stage: Stage) -> Way:
-    """Return the way that calls the stage's model as Triton serves it, whatever its backend."""
+def bls_backend(stage: Stage) -> StageBackend:
+    """Return the backend that calls the stage's model in Triton, whatever Triton backend runs it."""
 
-    def predict(images: Images, tensor: Any) -> Predictions:  # noqa: ANN401
+    def predict(images: Images, tensor: Any) -> StageOutput:  # noqa: ANN401
         response = pb_utils.InferenceRequest(
             model_name=stage.model,
             model_version=stage.version,
             requested_output_names=[PREDICTION],
-            # A request's own tensor goes on without being copied.
+            # A request's own tensor is passed on without a copy.
             inputs=[tensor or pb_utils.Tensor(INPUT, images)],
-            # The gate is numpy: an answer left on the GPU would cost each instance a CUDA context.
+            # The gate runs in numpy: an output left on the GPU would cost each instance a CUDA context.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         ).exec()
         if response.has_error():
             raise StageError(f"stage {stage.model!r} failed: {response.error().message()}")
-        # A view into shared memory, which is freed with the response: hence the copy.
-        predictions: Predictions = pb_utils.get_output_tensor_by_name(response, PREDICTION).as_numpy().copy()
+        # A view of shared memory that is freed with the response: hence the copy.
+        predictions: StageOutput = pb_utils.get_output_tensor_by_name(response, PREDICTION).as_numpy().copy()
         return predictions
 
     return predict
 
 
-def way_in_process(stage: Stage, repository: Path) -> Way:
-    """Return the way that runs the stage's ONNX file from the model repository here, on one core a call.
+def onnx_backend(stage: Stage, repository: Path) -> StageBackend:
+    """Return the backend that runs the stage's ONNX file from the model repository in this process, one core per call.
 
     Raises:
-        StageError: there is no such file, ONNX Runtime cannot load it, or it is no backbone of ours.
+        StageError: there is no such file, ONNX Runtime cannot load it, or it is not a backbone.
     """
     session = _session(stage, repository)
 
-    def predict(images: Images, _: Any) -> Predictions:  # noqa: ANN401
+    def predict(images: Images, _: Any) -> StageOutput:  # noqa: ANN401
         try:
-            predictions: Predictions = session.run([PREDICTION], {INPUT: images})[0]
+            predictions: StageOutput = session.run([PREDICTION], {INPUT: images})[0]
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise StageError(f"stage {stage.model!r} failed: {error}") from error
         return predictions
@@ -83,11 +83,11 @@ def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported o
     """Load the stage's ONNX file; what would fail every request fails here."""
     import onnxruntime  # noqa: PLC0415 (a server of TensorRT plans has none)
 
-    folders, otherwise = _versions(stage, repository), 'say "reach": "bls" in the "serving" of cascade.json'
+    folders, alternative = _versions(stage, repository), 'set "reach": "bls" in the "serving" of cascade.json'
     if not folders or not (folders[-1] / ONNX_FILE).is_file():
         raise StageError(
             f"stage {stage.model!r} has no {ONNX_FILE} in the model repository, so it cannot run in process; "
-            f"{otherwise}"
+            f"{alternative}"
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -95,11 +95,11 @@ def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported o
         session = onnxruntime.InferenceSession(folders[-1] / ONNX_FILE, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise StageError(f"stage {stage.model!r} cannot be loaded: {error}") from error
-    taken, answered = ([tensor.name for tensor in tensors] for tensors in (session.get_inputs(), session.get_outputs()))
-    if taken != [INPUT] or PREDICTION not in answered:
+    inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (session.get_inputs(), session.get_outputs()))
+    if inputs != [INPUT] or PREDICTION not in outputs:
         raise StageError(
-            f"stage {stage.model!r}: {ONNX_FILE} takes {taken} and answers {answered}, where a backbone takes "
-            f"{INPUT!r} and answers {PREDICTION!r}; {otherwise}"
+            f"stage {stage.model!r}: {ONNX_FILE} has inputs {inputs} and outputs {outputs}, where a backbone has input "
+            f"{INPUT!r} and output {PREDICTION!r}; {alternative}"
         )
     return session
 
@@ -107,7 +107,7 @@ def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported o
 def _versions(stage: Stage, repository: Path) -> list[Path]:
     """Return the folders of the stage's version, or of all its versions if it names none, in ascending order.
 
-    Triton's rule of what a version is: other names, and those with a leading zero, it leaves alone.
+    By Triton's rule for version folders: other names, and numbers with a leading zero, are ignored.
     """
     named = [folder for folder in (repository / stage.model).glob("[1-9]*") if re.fullmatch("[0-9]+", folder.name)]
     found = sorted(named, key=lambda folder: int(folder.name))

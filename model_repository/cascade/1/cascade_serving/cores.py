@@ -1,4 +1,4 @@
-"""How many cores this process may use."""
+"""The number of cores that this process may use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores(cgroups: Path = CGROUPS) -> int:
-    """Return the cores that this process may run on, no more than what its container's CPU limit allows, at least one.
+    """Return the number of cores of this process's affinity mask and its container's CPU limit, at least one.
 
     Args:
         cgroups: Where the limit is found: `cpu.max` of cgroup v2, `cpu/cpu.cfs_*` of v1.
@@ -18,7 +18,7 @@ def usable_cores(cgroups: Path = CGROUPS) -> int:
 
 
 def _limits(cgroups: Path) -> list[int]:
-    """Return the limit in whole cores, if there is one: "150000 100000" is a core and a half, "max" or -1 is none."""
+    """Return the limit in whole cores, if there is one: "150000 100000" is 1.5 cores, "max" or -1 is none."""
     for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
         try:
             quota_us, period_us = " ".join((cgroups / file).read_text() for file in files).split()

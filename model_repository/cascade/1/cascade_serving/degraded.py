@@ -1,8 +1,7 @@
-"""What to answer for an image that a stage failed: the mean of the stages that did answer."""
+"""Answers for images that a stage failed: the combined prediction of the stages that did answer."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,10 +9,10 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from cascade_core.gating import Outcome, Rule, replay
+from cascade_core.gating import UNREACHABLE, Outcome, Rule, replay
 
 
-def answer_by_the_rest(
+def answer_from_remaining_stages(
     rule: Rule, outcome: Outcome, predictions: npt.NDArray[np.float32], failed: Sequence[int]
 ) -> Outcome:
     """Return the outcome with answers for the images that a stage failed.
@@ -21,18 +20,18 @@ def answer_by_the_rest(
     In a cascade that is the answer of the stage before the failed one. The exit stage is the last that answered.
 
     Args:
-        rule: Of all K stages.
-        outcome: Without those images.
+        rule: The rule of all K stages.
+        outcome: The outcome without those images.
         predictions: FP32 [K, n, C], NaN where a stage has no answer.
-        failed: The images, each with an answer of at least one stage.
+        failed: The rows of the images, each with an answer of at least one stage.
     """
     whole = _copy(outcome, predictions.shape[2])
-    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    rows_by_stages: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for row in failed:
-        alike[tuple(np.flatnonzero(~np.isnan(predictions[:, row, 0])).tolist())].append(row)
-    for stages, rows in alike.items():
-        smaller = replace(rule, weights=tuple(rule.weights[stage] for stage in stages))
-        part = replay(smaller, [math.inf] * (len(stages) - 1), [predictions[stage, rows] for stage in stages])
+        rows_by_stages[tuple(np.flatnonzero(~np.isnan(predictions[:, row, 0])).tolist())].append(row)
+    for stages, rows in rows_by_stages.items():
+        remaining = replace(rule, weights=tuple(rule.weights[stage] for stage in stages))
+        part = replay(remaining, [UNREACHABLE] * (len(stages) - 1), [predictions[stage, rows] for stage in stages])
         whole.class_id[rows] = part.class_id
         whole.confidence[rows] = part.confidence
         whole.exit_stage[rows] = stages[-1] + 1
@@ -41,8 +40,8 @@ def answer_by_the_rest(
     return whole
 
 
-def _copy(outcome: Outcome, classes: int) -> Outcome:
-    probabilities = np.zeros((len(outcome.class_id), classes), np.float32)
+def _copy(outcome: Outcome, class_count: int) -> Outcome:
+    probabilities = np.zeros((len(outcome.class_id), class_count), np.float32)
     probabilities[:] = outcome.probabilities  # which has one column if no image has left
     return Outcome(
         outcome.class_id.copy(),

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import triton_python_backend_utils as pb_utils
 
 
-class Refusal(Exception):
-    """Say why a request is not answered.
+class RequestError(Exception):
+    """The reason why a request gets no answer; of this class itself, a fault of the cascade.
 
     Attributes:
         kind: Its name in the metrics.
@@ -24,40 +24,40 @@ class Refusal(Exception):
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(self), code))
 
 
-class BadRequest(Refusal):
-    """Say what a caller must change in the request."""
+class InvalidRequest(RequestError):
+    """A request that the caller must change; the message says how."""
 
     kind = "bad_request"
     status = "INVALID_ARG"
 
 
-class Full(Refusal):
-    """Say that there is no room now."""
+class Overloaded(RequestError):
+    """The cascade holds max_images_in_flight images; the caller may retry."""
 
     kind = "full"
     status = "UNAVAILABLE"
 
 
-class Cancelled(Refusal):
-    """Say that nobody waits for the answer."""
+class Cancelled(RequestError):
+    """The client has gone or given up: nobody waits for the answer."""
 
     kind = "cancelled"
     status = "CANCELLED"
 
 
-class TooLate(Refusal):
-    """Say that the request's timeout has passed, with the status that Triton's own queue uses for it."""
+class DeadlineExceeded(RequestError):
+    """The request's timeout has passed; the status is the one that Triton's own queue uses for it."""
 
     kind = "timeout"
     status = "UNAVAILABLE"
 
 
-class StageError(Refusal):
-    """Say which stage gave no usable answer, and why."""
+class StageError(RequestError):
+    """A stage that gave no usable answer; the message says which, and why."""
 
     kind = "stage"
 
 
-def as_refusal(error: Exception) -> Refusal:
-    """Return what a caller is told: a refusal as it is, anything else as a fault of the cascade itself."""
-    return error if isinstance(error, Refusal) else Refusal(f"{type(error).__name__} in the cascade: {error}")
+def as_request_error(error: Exception) -> RequestError:
+    """Return what the caller is sent: a `RequestError` as it is, anything else as a fault of the cascade."""
+    return error if isinstance(error, RequestError) else RequestError(f"{type(error).__name__} in the cascade: {error}")

@@ -1,7 +1,7 @@
 """The cascade's own metrics, on Triton's metrics port.
 
-Triton's compute times end when `execute()` has taken a request in; these tell how long an image really took. All count
-images, so that they add up: images that came = exits + failed + in flight.
+Triton's compute times end when `execute()` has accepted a request; these measure how long an image really took. All
+count images, so that they add up: images that came in = exits + failed + in flight.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ SECONDS: list[float] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1,
 
 
 class Family(NamedTuple):
-    """Describe a metric: its kind, the label that tells its series apart, and what it says."""
+    """A metric family.
+
+    Attributes:
+        kind: Its type, as `pb_utils.MetricFamily` names it.
+        label: The label that distinguishes its series; empty if there is one series.
+        help: Its description.
+        buckets: The upper bounds of a histogram's buckets.
+    """
 
     kind: str
     label: str
@@ -43,10 +50,12 @@ FAMILIES = {
 
 
 class Metrics:
-    """Count, and tell Triton about it from one thread.
+    """Counts kept in this process, and the one thread that reports them to Triton.
 
-    A call of Triton's metrics takes 0.06 ms and two at once crash the whole server (Triton 24.10): so counting is a
-    sum in this process, and one thread passes the sums on, FLUSH_PERIOD_S later at most.
+    A call of Triton's metrics takes 0.06 ms, and two at once crash the whole server (Triton 24.10). So `add` and
+    `observe`, which any thread may call, only change sums here, under `_lock`; the reporter swaps the sums for new ones
+    under that lock and passes them on without it, FLUSH_PERIOD_S later at most. Only the reporter, and `start` before
+    it runs, touch `_families` and `_series`.
     """
 
     def __init__(self, model: str, version: str) -> None:
@@ -56,13 +65,13 @@ class Metrics:
         self._lock = threading.Lock()
         self._sums: dict[tuple[str, str], float] = defaultdict(float)
         self._observed: list[tuple[str, str, float]] = []
-        self._are_there = True
+        self._enabled = True  # set to False once, by one thread: needs no lock
         self._ended = threading.Event()
         self._reporter = threading.Thread(target=self._report, daemon=True)
 
     def start(self, stages: list[str]) -> None:
-        """Show every series of a stage at zero, and begin to report."""
-        with self._doing_without():
+        """Show every series of a stage at zero, and start the reporter."""
+        with self._disabling_on_error():
             for name, family in FAMILIES.items():
                 for label in {"stage": stages, "": [""]}.get(family.label, []):
                     self._get(name, label)
@@ -70,35 +79,35 @@ class Metrics:
 
     def add(self, name: str, amount: float, label: str = "") -> None:
         """Add to a counter or a gauge."""
-        if self._are_there:
+        if self._enabled:
             with self._lock:
                 self._sums[name, label] += amount
 
     def observe(self, name: str, value: float, label: str = "", times: int = 1) -> None:
-        """Put a value into a histogram."""
-        if self._are_there:
+        """Add a value to a histogram, `times` times."""
+        if self._enabled:
             with self._lock:
                 self._observed += [(name, label, value)] * times
 
     def close(self) -> None:
-        """Report what is left."""
+        """Report what is left, and end the reporter."""
         self._ended.set()
         self._reporter.join()
 
     def _report(self) -> None:
-        with self._doing_without():
+        with self._disabling_on_error():
             while not self._ended.wait(FLUSH_PERIOD_S):
                 self._flush()
             self._flush()
 
     @contextmanager
-    def _doing_without(self) -> Iterator[None]:
-        """Go on without metrics once Triton refuses them: it can be built without, and they are worth no request."""
+    def _disabling_on_error(self) -> Iterator[None]:
+        """Disable metrics once Triton refuses them: it can be built without, and no request may fail for them."""
         try:
             yield
         except Exception as error:
-            self._are_there = False
-            pb_utils.Logger.log_warn(f"cascade: no metrics from here on: {error}")
+            self._enabled = False
+            pb_utils.Logger.log_warn(f"cascade: metrics are disabled: {error}")
 
     def _flush(self) -> None:
         with self._lock:
@@ -115,12 +124,12 @@ class Metrics:
             family = FAMILIES[name]
             if name not in self._families:
                 kind = getattr(pb_utils.MetricFamily, family.kind)
-                self._families[name] = _keep(
+                self._families[name] = _keep_forever(
                     pb_utils.MetricFamily(name=_full_name(name, family), description=family.help, kind=kind)
                 )
             labels = self._labels | ({family.label: label} if family.label else {})
             buckets = {"buckets": family.buckets} if family.buckets else {}
-            self._series[name, label] = _keep(self._families[name].Metric(labels=labels, **buckets))
+            self._series[name, label] = _keep_forever(self._families[name].Metric(labels=labels, **buckets))
         return self._series[name, label]
 
 
@@ -128,11 +137,11 @@ def _full_name(name: str, family: Family) -> str:
     return f"cascade_{name}_total" if family.kind == "COUNTER" else f"cascade_{name}"
 
 
-def _keep(metric: Any) -> Any:  # noqa: ANN401
-    """Let a metric outlive every reference to it.
+def _keep_forever(metric: Any) -> Any:  # noqa: ANN401
+    """Keep a metric alive even without references, and return it.
 
-    A model that is loaded again shares its series with the one that it replaces. When that one's objects are deleted,
-    the series goes away under the new one's feet, and the whole server crashes (Triton 24.10).
+    A reloaded model shares its series with the instance that it replaces. When the old instance's objects are deleted,
+    the series vanish while the new one still uses them, and the whole server crashes (Triton 24.10).
     """
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(metric))
     return metric

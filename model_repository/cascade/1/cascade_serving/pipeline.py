@@ -1,4 +1,4 @@
-"""The cascade at work: requests come in, go from station to station, and are answered as soon as they can be."""
+"""The cascade's pipeline: it admits requests, sends them from stage to stage and answers each as soon as it can be."""
 
 from __future__ import annotations
 
@@ -11,104 +11,111 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from cascade_core.spec import Cascade
-from cascade_serving.backends import Way
-from cascade_serving.errors import Full, Refusal, as_refusal
+from cascade_serving.admission import AdmissionLimit
+from cascade_serving.backends import StageBackend
+from cascade_serving.errors import Overloaded, RequestError, as_request_error
+from cascade_serving.limits import SchedulerLimits
 from cascade_serving.metrics import Metrics
-from cascade_serving.request import INPUT, Job, send
-from cascade_serving.request_state import Course
-from cascade_serving.scheduler import Crew, CrewSize
-from cascade_serving.stage_executor import Station
-from cascade_serving.stage_model import StageCaller
-from cascade_serving.stage_queue import Room
+from cascade_serving.request import INPUT, CascadeRequest, respond
+from cascade_serving.request_state import RequestState
+from cascade_serving.scheduler import Scheduler
+from cascade_serving.stage_executor import StageExecutor
+from cascade_serving.stage_model import StageModel
 
 
 class Pipeline:
-    """Answer requests from many threads; each is answered once, whatever happens."""
+    """The stages behind one served cascade; each request gets exactly one response, whatever happens."""
 
-    def __init__(self, cascade: Cascade, metrics: Metrics, ways: Sequence[Way], size: CrewSize) -> None:
+    def __init__(
+        self, cascade: Cascade, metrics: Metrics, backends: Sequence[StageBackend], limits: SchedulerLimits
+    ) -> None:
         self._cascade = cascade
         self._metrics = metrics
         self._serving = cascade.serving
         self._labels = np.array(cascade.labels, dtype=object)
         self._names = [stage.model for stage in cascade.stages]
-        self._room = Room(self._serving.max_images_in_flight)
-        classes = len(cascade.labels)
-        stations = [
-            Station(stage, StageCaller(stage, classes, way), metrics, self._wave_is_over, size)
-            for stage, way in zip(cascade.stages, ways, strict=True)
+        self._admission = AdmissionLimit(self._serving.max_images_in_flight)
+        class_count = len(cascade.labels)
+        executors = [
+            StageExecutor(stage, StageModel(stage, class_count, backend), metrics, self._on_step_done, limits)
+            for stage, backend in zip(cascade.stages, backends, strict=True)
         ]
-        self._crew = Crew(stations, size)
+        self._scheduler = Scheduler(executors, limits)
 
     def start(self) -> None:
         """Start the threads."""
-        self._crew.start()
+        self._scheduler.start()
 
     def close(self) -> None:
         """Return when every request has been answered."""
-        self._crew.close()
+        self._scheduler.close()
 
-    def take(self, request: Any, *, is_alone: bool = False) -> None:  # noqa: ANN401 (Triton's request has no stub)
-        """Take a request in, or refuse it; its answer comes later, or at once if it is alone and of one image."""
+    def submit(self, request: Any, *, run_inline: bool = False) -> None:  # noqa: ANN401 (Triton's request has no stub)
+        """Admit a request, or reject it at once.
+
+        Args:
+            request: Triton's request; its response is sent later, from another thread.
+            run_inline: Whether the calling thread may run the first stage itself, if the request is of one image.
+        """
         try:
-            job = Job(request, self._cascade, self._labels)
+            admitted = CascadeRequest(request, self._cascade, self._labels)
         except Exception as error:  # raising would fail every request of the batch
-            self._refuse_at_the_door(request, as_refusal(error))
+            self._reject(request, as_request_error(error))
             return
-        # Room is taken inside execute(): a request without any stays in Triton's queue, whose limits then act.
-        if not self._room.take(len(job.images), wait=self._serving.when_full == "wait"):
+        image_count = len(admitted.images)
+        # Acquired inside execute(): requests that wait stay in Triton's queue, whose limits then apply.
+        if not self._admission.acquire(image_count, wait=self._serving.when_full == "wait"):
             limit = self._serving.max_images_in_flight
-            self._refuse_at_the_door(request, Full(f"the cascade is full: it holds {limit} images; try again later"))
+            self._reject(request, Overloaded(f"the cascade is full: it holds {limit} images; try again later"))
             return
-        self._metrics.add("images", len(job.images))
-        self._metrics.add("images_in_flight", len(job.images))
-        self._crew.put(Course(job, self._cascade).next_wave(), may_call=is_alone and len(job.images) == 1)
+        self._metrics.add("images", image_count)
+        self._metrics.add("images_in_flight", image_count)
+        first_step = RequestState(admitted, self._cascade).next_step()
+        self._scheduler.submit(first_step, run_inline=run_inline and image_count == 1)
 
-    def _refuse_at_the_door(self, request: Any, refusal: Refusal) -> None:  # noqa: ANN401
-        images = len(pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy())
-        self._metrics.add("images", images)
-        self._metrics.add("failed_images", images, refusal.kind)
-        send(request, refusal.response())
+    def _reject(self, request: Any, error: RequestError) -> None:  # noqa: ANN401
+        image_count = len(pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy())
+        self._metrics.add("images", image_count)
+        self._metrics.add("failed_images", image_count, error.kind)
+        respond(request, error.response())
 
-    def _wave_is_over(self, course: Course) -> None:
+    def _on_step_done(self, state: RequestState) -> None:
         try:
-            course.advance()
+            state.advance()
         except Exception as error:  # whatever happens, the request is answered
-            course.refusal = as_refusal(error)
-        self._go_on(course)
+            state.error = as_request_error(error)
+        tasks = state.next_step()
+        if not tasks:
+            self._finish(state)
+        elif tasks[0].stage:
+            self._metrics.add("escalations", tasks[0].pending_count, self._names[tasks[0].stage - 1])
+        self._scheduler.submit(tasks)
 
-    def _go_on(self, course: Course) -> None:
-        visits = course.next_wave()
-        if not visits:
-            self._end(course)
-        elif visits[0].stage:
-            self._metrics.add("escalations", visits[0].images, self._names[visits[0].stage - 1])
-        self._crew.put(visits)
-
-    def _end(self, course: Course) -> None:
+    def _finish(self, state: RequestState) -> None:
         try:
-            response = self._response(course)
+            response = self._response(state)
         except Exception as error:  # whatever happens, the request is answered
-            response = self._failure(course, as_refusal(error))
-        images = len(course.job.images)
-        self._metrics.add("images_in_flight", -images)
-        self._room.give_back(images)
+            response = self._failure(state, as_request_error(error))
+        image_count = len(state.request.images)
+        self._metrics.add("images_in_flight", -image_count)
+        self._admission.release(image_count)
         try:
-            course.job.send(response)
+            state.request.respond(response)
         except Exception as error:  # a worker that dies would let every later request hang
             pb_utils.Logger.log_error(f"cascade: a response could not be sent: {error}")
 
-    def _response(self, course: Course) -> Any:  # noqa: ANN401
-        if course.refusal is not None:
-            return self._failure(course, course.refusal)
-        outcome, degraded = course.outcome()
-        response = course.job.answer(outcome, degraded)
-        seconds = time.monotonic() - course.job.arrived_s
-        for stage, images in Counter(outcome.exit_stage.tolist()).items():
-            self._metrics.add("exits", images, self._names[stage - 1])
-            self._metrics.observe("image_seconds", seconds, self._names[stage - 1], images)
+    def _response(self, state: RequestState) -> Any:  # noqa: ANN401
+        if state.error is not None:
+            return self._failure(state, state.error)
+        outcome, degraded = state.outcome()
+        response = state.request.response(outcome, degraded)
+        seconds = time.monotonic() - state.request.arrived_s
+        for stage, image_count in Counter(outcome.exit_stage.tolist()).items():
+            self._metrics.add("exits", image_count, self._names[stage - 1])
+            self._metrics.observe("image_seconds", seconds, self._names[stage - 1], image_count)
         self._metrics.add("degraded_images", int(degraded.sum()))
         return response
 
-    def _failure(self, course: Course, refusal: Refusal) -> Any:  # noqa: ANN401
-        self._metrics.add("failed_images", len(course.job.images), refusal.kind)
-        return refusal.response()
+    def _failure(self, state: RequestState, error: RequestError) -> Any:  # noqa: ANN401
+        self._metrics.add("failed_images", len(state.request.images), error.kind)
+        return error.response()

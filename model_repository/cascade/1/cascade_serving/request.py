@@ -1,4 +1,4 @@
-"""One request to the cascade: what it asks for, whether it is still wanted, and its answer."""
+"""One request to the cascade: what it asks for, whether it is still wanted, and its response."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ import triton_python_backend_utils as pb_utils
 
 from cascade_core.gating import Outcome, stop_at
 from cascade_core.spec import Cascade, SpecError
-from cascade_serving.errors import BadRequest, Cancelled, TooLate
+from cascade_serving.errors import Cancelled, DeadlineExceeded, InvalidRequest
 
 INPUT = "image"
 MICROSECONDS = 1e6
-# Asking Triton whether a request was cancelled takes about 0.1 ms: too long for one that has only just come.
-JUST_COME_S = 0.02
-_tickets = itertools.count()
+# Asking Triton whether a request was cancelled takes about 0.1 ms: too long for one that has only just arrived.
+JUST_ARRIVED_S = 0.02
+_sequence = itertools.count()
 
 
-class Job:
-    """Hold a request's images and what it asked for.
+class CascadeRequest:
+    """A validated request: images UINT8 [n, S, S, 3], thresholds FP32 [K] and the last stage it may run.
 
     Attributes:
-        ticket: Its place in the order of arrival.
-        arrived_s: When it came, on the monotonic clock.
-        tensor: The images as Triton sent them.
+        sequence: Its number in the order of arrival.
+        arrived_s: Its time of arrival, on the monotonic clock.
+        tensor: The images as Triton's tensor.
         images: UINT8 [n, S, S, 3], a view of the tensor, which must outlive it.
-        last_stage: The last stage that the caller will pay; 1 is the first.
-        thresholds: FP32 [K]; -inf from that stage.
+        last_stage: The last stage that the caller will pay for; 1 is the first.
+        thresholds: FP32 [K]; -inf from that stage on.
     """
 
     def __init__(self, request: Any, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:  # noqa: ANN401 (no stub)
-        """Read a request to a cascade with these labels.
+        """Read Triton's request to a cascade with these labels.
 
         Raises:
-            BadRequest: a parameter has no meaning here.
+            InvalidRequest: a parameter is invalid.
         """
-        self.ticket = next(_tickets)
+        self.sequence = next(_sequence)
         self.arrived_s = time.monotonic()
         self._request = request
         self._labels = labels
@@ -53,21 +53,21 @@ class Job:
         self.last_stage = _last_stage(parameters, len(cascade.stages))
         self.thresholds = stop_at(_thresholds(parameters, cascade), self.last_stage)
 
-    def check_wanted(self, stage: str) -> None:
-        """Look, before a stage, whether the answer is still of use.
+    def check_active(self, stage: str) -> None:
+        """Check, before a stage, that the response is still wanted.
 
         Raises:
-            TooLate: the timeout that came with the request has passed.
+            DeadlineExceeded: the timeout that came with the request has passed.
             Cancelled: the client has gone or given up.
         """
         age_s = time.monotonic() - self.arrived_s
         if age_s > self._timeout_s:
-            raise TooLate(f"the request's timeout of {self._timeout_s:g} s passed before stage {stage!r}")
-        if age_s > JUST_COME_S and self._request.is_cancelled():
+            raise DeadlineExceeded(f"the request's timeout of {self._timeout_s:g} s passed before stage {stage!r}")
+        if age_s > JUST_ARRIVED_S and self._request.is_cancelled():
             raise Cancelled(f"the request was cancelled before stage {stage!r}")
 
-    def answer(self, outcome: Outcome, degraded: npt.NDArray[np.bool_]) -> Any:  # noqa: ANN401
-        """Build the response: an answer an image, and bool [n] of which are degraded."""
+    def response(self, outcome: Outcome, degraded: npt.NDArray[np.bool_]) -> Any:  # noqa: ANN401
+        """Build the response from the answers, and bool [n] of which are degraded."""
         values: dict[str, Callable[[], npt.NDArray[Any]]] = {
             "class_id": lambda: outcome.class_id[:, None],
             "confidence": lambda: outcome.confidence[:, None],
@@ -81,13 +81,13 @@ class Job:
         wanted = self._request.requested_output_names() or list(values)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, values[name]()) for name in wanted])
 
-    def send(self, response: Any) -> None:  # noqa: ANN401
+    def respond(self, response: Any) -> None:  # noqa: ANN401
         """Send the one response to the request."""
-        send(self._request, response)
+        respond(self._request, response)
 
 
-def send(request: Any, response: Any) -> None:  # noqa: ANN401
-    """Send the one response to a request, from whatever thread."""
+def respond(request: Any, response: Any) -> None:  # noqa: ANN401
+    """Send the one response to Triton's request, from any thread."""
     request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
@@ -104,15 +104,15 @@ def outputs(cascade: Cascade) -> list[dict[str, Any]]:
     ]
 
 
-def _last_stage(parameters: dict[str, Any], stages: int) -> int:
-    last_stage = parameters.get("max_stage", stages)
+def _last_stage(parameters: dict[str, Any], stage_count: int) -> int:
+    last_stage = parameters.get("max_stage", stage_count)
     if not isinstance(last_stage, int) or isinstance(last_stage, bool) or last_stage < 1:
-        raise BadRequest(f"max_stage must be a whole number from 1, not {str(last_stage)[:100]!r}")
-    return min(last_stage, stages)
+        raise InvalidRequest(f"max_stage must be a positive integer, not {str(last_stage)[:100]!r}")
+    return min(last_stage, stage_count)
 
 
 def _thresholds(parameters: dict[str, Any], cascade: Cascade) -> tuple[float, ...]:
     try:
-        return cascade.gates_at(parameters.get("operating_point"))
+        return cascade.gate_thresholds(parameters.get("operating_point"))
     except SpecError as error:
-        raise BadRequest(str(error)) from error
+        raise InvalidRequest(str(error)) from error

@@ -1,71 +1,76 @@
-"""The threads that run the stages' calls."""
+"""The scheduler: which stage's call runs next, and the threads that run it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from cascade_serving.limits import SchedulerLimits
 
 if TYPE_CHECKING:
-    from cascade_serving.request_state import Piece, Visit
-    from cascade_serving.stage_executor import Station
+    from cascade_serving.request_state import BatchSlice, StageTask
 
 
-@dataclass(frozen=True)
-class CrewSize:
-    """Say how much may be done at once.
+class Executor(Protocol):
+    """A stage as the scheduler sees it; the scheduler holds its lock around all but `run` and `deliver`."""
 
-    Attributes:
-        calls: Calls under way, of all stages.
-        calls_of_one: Calls under way of one stage.
-        threads: Where there are more than calls, another makes the next call as soon as one ends, while the first hands
-            over what it got: a GPU is not to wait for Python.
-        kept_calls: Of all calls, those that only the first stage may have.
-        parts: Into how many calls the images that wait for a stage are divided.
-        bringer_calls: Whether who brings images while nothing is under way makes their call: no thread is to be woken.
+    @property
+    def is_ready(self) -> bool:
+        """Return whether images wait and the stage may have another call."""
+
+    @property
+    def oldest_sequence(self) -> int:
+        """Return the sequence number of the oldest request that waits; only if images wait."""
+
+    def enqueue(self, task: StageTask) -> None:
+        """Add images to those that wait."""
+
+    def begin_call(self) -> list[BatchSlice]:
+        """Count a call as begun; remove and return its images."""
+
+    def end_call(self) -> None:
+        """Count a call as ended."""
+
+    def run(self, batch: Sequence[BatchSlice]) -> None:
+        """Call the stage's model; never raise."""
+
+    def deliver(self, batch: Sequence[BatchSlice]) -> None:
+        """Send the requests on that have their answers, to a later stage through `Scheduler.submit`; never raise."""
+
+
+class Call(NamedTuple):
+    """A call of a stage that has begun."""
+
+    executor: Executor
+    batch: list[BatchSlice]
+
+
+class Scheduler:
+    """Threads of which any may run any stage's next call.
+
+    Later stages go first, and among them the stage whose waiting request is the oldest: what has begun is to end. The
+    first stage has the calls that they leave over, and those reserved for it.
+
+    One condition, `_changed`, guards all that threads share: the executors' queues and call counts, `_free_calls`,
+    `_busy` and `_is_open`.
+
+    - A thread waits on it only after it has found, under the lock, that no call can begin. A call can begin once images
+      have been submitted or another call has ended; both then wake one thread. One is enough: each thread that begins a
+      call wakes the next if another call can begin.
+    - `_free_calls` counts calls that may begin; a call is free again as soon as the model has answered. `_busy` counts
+      threads from then on until they have delivered the answers too, which may submit the images to a later stage:
+      so closing waits for `_busy` to be zero, not for all calls to be free.
+    - The models are called and the answers delivered without the lock: a call may take seconds, and a delivery submits.
     """
 
-    calls: int
-    calls_of_one: int
-    threads: int
-    kept_calls: int
-    parts: int
-    bringer_calls: bool = False
-
-    @classmethod
-    def by_bls(cls, stages: int, calls_of_one: int | None) -> CrewSize:
-        """Return what suits stages that other processes or a GPU run: each has calls of its own."""
-        each = calls_of_one or 1
-        return cls(calls=each * stages, calls_of_one=each, threads=2 * each * stages, kept_calls=0, parts=1)
-
-    @classmethod
-    def in_process(cls, cores: int, calls_of_one: int | None) -> CrewSize:
-        """Return what suits stages that run here, on one core a call.
-
-        One call more than cores is kept for the first stage: an easy image then finds one free, however many hard ones
-        are under way, and no core idles while a thread waits for Python's lock.
-        """
-        enough = cores + 1
-        each, parts = calls_of_one or enough, min(cores, calls_of_one or cores)
-        return cls(enough, each, threads=enough, kept_calls=1, parts=parts, bringer_calls=True)
-
-
-class Crew:
-    """Let any of some threads run any stage's next call.
-
-    Later stages go first, the oldest request before others: what has begun is to end. The first stage has what is left,
-    and the calls that are kept for it.
-    """
-
-    def __init__(self, stations: Sequence[Station], size: CrewSize) -> None:
-        self._first, self._later = stations[0], stations[1:]
-        self._stations = stations
-        self._kept_calls = size.kept_calls
-        self._free_calls = size.calls
-        self._bringer_calls = size.bringer_calls
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(size.threads)]
+    def __init__(self, executors: Sequence[Executor], limits: SchedulerLimits) -> None:
+        self._executors = executors
+        self._first, self._later = executors[0], executors[1:]
+        self._limits = limits
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(limits.threads)]
         self._changed = threading.Condition()
+        self._free_calls = limits.max_calls
         self._busy = 0
         self._is_open = True
 
@@ -74,19 +79,25 @@ class Crew:
         for thread in self._threads:
             thread.start()
 
-    def put(self, visits: Sequence[Visit], *, may_call: bool = False) -> None:
-        """Let images wait, each visit's at its stage; who may, calls it for them if nothing else is under way."""
+    def submit(self, tasks: Sequence[StageTask], *, run_inline: bool = False) -> None:
+        """Enqueue tasks, each at its stage.
+
+        Args:
+            tasks: The tasks, of one request.
+            run_inline: Whether the calling thread may make their first call itself, within the limits, if no other work
+                is under way.
+        """
         with self._changed:
-            may_call = may_call and self._bringer_calls and not self._busy and self._next() is None
-            for visit in visits:
-                self._stations[visit.stage].put(visit)
-            turn = self._begin() if may_call else None
-            self._wake()
-        if turn is not None:
-            self._make(*turn)
+            run_inline = run_inline and self._limits.run_inline and not self._busy and self._next_executor() is None
+            for task in tasks:
+                self._executors[task.stage].enqueue(task)
+            call = self._begin_call() if run_inline else None
+            self._wake_one()
+        if call is not None:
+            self._make(call)
 
     def close(self) -> None:
-        """Return when everything that waits has been answered."""
+        """Return when all that was submitted has been delivered."""
         with self._changed:
             self._is_open = False
             self._changed.notify_all()
@@ -94,60 +105,59 @@ class Crew:
             thread.join()
 
     def _work(self) -> None:
-        while self._take_turn():
+        while self._make_next_call():
             pass
 
-    def _take_turn(self) -> bool:
-        """Make one call, unless all is over. A thread that waits for the next holds no images of the last."""
-        turn = self._take()
-        if turn is None:
+    def _make_next_call(self) -> bool:
+        """Make one call; return False once closed. A function of its own: a waiting thread must hold no images."""
+        call = self._wait_for_call()
+        if call is None:
             return False
-        self._make(*turn)
+        self._make(call)
         return True
 
-    def _make(self, station: Station, pieces: list[Piece]) -> None:
-        station.call(pieces)
-        self._end_call(station)
-        station.hand_over(pieces)
-        self._end_turn()
-
-    def _take(self) -> tuple[Station, list[Piece]] | None:
+    def _wait_for_call(self) -> Call | None:
         with self._changed:
-            while (turn := self._begin()) is None:
-                if not self._is_open and not self._busy:  # who is busy may still send images on
+            while (call := self._begin_call()) is None:
+                if not self._is_open and not self._busy:
                     return None
                 self._changed.wait()
-            self._wake()
-            return turn
+            self._wake_one()
+            return call
 
-    def _begin(self) -> tuple[Station, list[Piece]] | None:
-        station = self._next()
-        if station is None:
+    def _make(self, call: Call) -> None:
+        call.executor.run(call.batch)
+        self._end_call(call.executor)
+        call.executor.deliver(call.batch)
+        self._end_delivery()
+
+    def _begin_call(self) -> Call | None:
+        executor = self._next_executor()
+        if executor is None:
             return None
         self._busy += 1
         self._free_calls -= 1
-        return station, station.take()
+        return Call(executor, executor.begin_call())
 
-    def _end_call(self, station: Station) -> None:
+    def _end_call(self, executor: Executor) -> None:
         with self._changed:
-            station.end_call()
+            executor.end_call()
             self._free_calls += 1
-            self._wake()
+            self._wake_one()
 
-    def _end_turn(self) -> None:
+    def _end_delivery(self) -> None:
         with self._changed:
             self._busy -= 1
             if not self._is_open:
-                self._changed.notify_all()
+                self._changed.notify_all()  # every waiting thread is to see that none is busy, and end
 
-    def _wake(self) -> None:
-        """Wake one thread if there is something to do; it wakes the next."""
-        if self._next() is not None:
+    def _wake_one(self) -> None:
+        if self._next_executor() is not None:
             self._changed.notify()
 
-    def _next(self) -> Station | None:
-        if self._free_calls > self._kept_calls:
-            ready = [station for station in self._later if station.is_ready]
+    def _next_executor(self) -> Executor | None:
+        if self._free_calls > self._limits.reserved_for_first:
+            ready = [executor for executor in self._later if executor.is_ready]
             if ready:
-                return min(ready, key=lambda station: station.oldest)
+                return min(ready, key=lambda executor: executor.oldest_sequence)
         return self._first if self._free_calls and self._first.is_ready else None

@@ -1,4 +1,4 @@
-"""Who may call a stage: many at once, or one alone."""
+"""A lock that many threads may share, or one may hold exclusively."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class Turns:
-    """Let calls be under way together, until one must be alone."""
+class SharedLock:
+    """A readers-writer lock that prefers writers: a thread that waits for exclusive use is overtaken by no new sharer.
+
+    It is not reentrant: to acquire it again, in either mode, while holding it can deadlock.
+    """
 
     def __init__(self) -> None:
-        self._one = threading.Lock()
-        self._changed = threading.Condition()
-        self._together = 0
+        self._exclusive = threading.Lock()  # held by the one thread that has or awaits exclusive use
+        self._changed = threading.Condition()  # guards the two below; both modes wait on it, so all are woken
+        self._sharers = 0
         self._is_closed = False
 
     @contextmanager
-    def together(self) -> Iterator[None]:
-        """Wait while somebody is alone, or wants to be."""
+    def shared(self) -> Iterator[None]:
+        """Hold the lock beside other sharers; wait while a thread has or awaits exclusive use."""
         with self._changed:
             self._changed.wait_for(lambda: not self._is_closed)
-            self._together += 1
+            self._sharers += 1
         try:
             yield
         finally:
             with self._changed:
-                self._together -= 1
+                self._sharers -= 1
                 self._changed.notify_all()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """Wait until nobody else is there, and keep everybody out."""
-        with self._one:
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock alone: keep new sharers out, and wait until those within have left."""
+        with self._exclusive:
             with self._changed:
                 self._is_closed = True
-                self._changed.wait_for(lambda: not self._together)
+                self._changed.wait_for(lambda: not self._sharers)
             try:
                 yield
             finally:

@@ -1,4 +1,4 @@
-"""A stage at work: its queue, and what its calls do for the images that waited."""
+"""The execution of one stage: its queue, and its model's calls for the images that waited there."""
 
 from __future__ import annotations
 
@@ -8,89 +8,94 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from cascade_core.spec import Stage
-from cascade_serving.errors import Refusal, as_refusal
+from cascade_serving.errors import RequestError, as_request_error
+from cascade_serving.limits import SchedulerLimits
 from cascade_serving.metrics import Metrics
-from cascade_serving.request_state import Course, Piece, Visit
-from cascade_serving.scheduler import CrewSize
-from cascade_serving.stage_model import StageCaller
+from cascade_serving.request_state import BatchSlice, RequestState, StageTask
+from cascade_serving.stage_model import StageModel
 from cascade_serving.stage_queue import StageQueue
 
 
-class Station:
-    """Run one stage. All but `call` and `hand_over` is done by one thread at a time: the crew sees to that."""
+class StageExecutor:
+    """One stage, as `scheduler.Executor` describes it."""
 
     def __init__(
-        self, stage: Stage, caller: StageCaller, metrics: Metrics, done: Callable[[Course], None], size: CrewSize
+        self,
+        stage: Stage,
+        model: StageModel,
+        metrics: Metrics,
+        on_step_done: Callable[[RequestState], None],
+        limits: SchedulerLimits,
     ) -> None:
-        """Prepare to call `done` with each request that is back from all stages it was sent to."""
+        """Prepare to call `on_step_done` with each request for which this stage was the last of a step to answer."""
         self._stage = stage
-        self._caller = caller
+        self._model = model
         self._metrics = metrics
-        self._done = done
-        self._parts = size.parts
-        self._free_calls = size.calls_of_one
+        self._on_step_done = on_step_done
+        self._max_batches = limits.max_batches
+        self._free_calls = limits.max_calls_per_stage
         self._queue = StageQueue()
 
     @property
     def is_ready(self) -> bool:
-        """Tell whether images wait and another call may be made."""
-        return self._free_calls > 0 and self._queue.images > 0
+        """Return whether images wait and the stage may have another call."""
+        return self._free_calls > 0 and self._queue.pending_count > 0
 
     @property
-    def oldest(self) -> int:
-        """Return the ticket of the oldest request that waits."""
-        return self._queue.oldest
+    def oldest_sequence(self) -> int:
+        """Return the sequence number of the oldest request that waits."""
+        return self._queue.oldest_sequence
 
-    def put(self, visit: Visit) -> None:
-        """Let a request's images wait for the stage."""
-        self._metrics.add("waiting_images", visit.images, self._stage.model)
-        self._queue.put(visit)
+    def enqueue(self, task: StageTask) -> None:
+        """Add a request's images to the queue."""
+        self._metrics.add("waiting_images", task.pending_count, self._stage.model)
+        self._queue.enqueue(task)
 
-    def take(self) -> list[Piece]:
-        """Take images for a call, which is then under way: no more than the stage takes, or the call would fail."""
+    def begin_call(self) -> list[BatchSlice]:
+        """Take the images of a call from the queue, no more than the stage accepts: the call would fail."""
         self._free_calls -= 1
-        share = math.ceil(self._queue.images / self._parts)
-        pieces = self._queue.take(min(share, self._stage.max_batch_size))
-        self._metrics.add("waiting_images", -sum(len(piece.rows) for piece in pieces), self._stage.model)
-        return pieces
+        share = math.ceil(self._queue.pending_count / self._max_batches)
+        batch = self._queue.pop_batch(min(share, self._stage.max_batch_size))
+        self._metrics.add("waiting_images", -sum(len(part.rows) for part in batch), self._stage.model)
+        return batch
 
     def end_call(self) -> None:
-        """Take note that a call is over."""
+        """Count a call as ended."""
         self._free_calls += 1
 
-    def call(self, pieces: Sequence[Piece]) -> None:
-        """Ask the stage about images."""
+    def run(self, batch: Sequence[BatchSlice]) -> None:
+        """Call the model for those of the images whose request is still wanted."""
         try:
-            self._ask([piece for piece in pieces if self._is_wanted(piece.course)])
+            self._predict([part for part in batch if self._is_active(part.state)])
         except Exception as error:  # a thread that dies would let every later request hang
-            for piece in pieces:
-                piece.course.refusal = as_refusal(error)
+            for part in batch:
+                part.state.error = as_request_error(error)
 
-    def hand_over(self, pieces: Sequence[Piece]) -> None:
-        """Send each request on that is back from everywhere."""
-        for piece in pieces:
-            if piece.course.is_wave_over(len(piece.rows)):
-                self._done(piece.course)
+    def deliver(self, batch: Sequence[BatchSlice]) -> None:
+        """Send each request on whose step is over."""
+        for part in batch:
+            if part.state.complete(len(part.rows)):
+                self._on_step_done(part.state)
 
-    def _is_wanted(self, course: Course) -> bool:
-        if course.refusal is None:
+    def _is_active(self, state: RequestState) -> bool:
+        if state.error is None:
             try:
-                course.job.check_wanted(self._stage.model)
-            except Refusal as refusal:
-                course.refusal = refusal
-        return course.refusal is None
+                state.request.check_active(self._stage.model)
+            except RequestError as error:
+                state.error = error
+        return state.error is None
 
-    def _ask(self, pieces: Sequence[Piece]) -> None:
-        if not pieces:
+    def _predict(self, batch: Sequence[BatchSlice]) -> None:
+        if not batch:
             return
-        alone = pieces[0] if len(pieces) == 1 else None
-        images = alone.images if alone else np.concatenate([piece.images for piece in pieces])
+        only = batch[0] if len(batch) == 1 else None
+        images = only.images if only else np.concatenate([part.images for part in batch])
         self._metrics.observe("stage_batch_images", len(images), self._stage.model)
-        tensor = alone.course.job.tensor if alone and alone.is_whole else None
-        predictions, failures = self._caller.predict(images, tensor)
+        tensor = only.state.request.tensor if only and only.is_whole_request else None
+        predictions, failures = self._model.predict(images, tensor)
         start = 0
-        for piece in pieces:
-            stop = start + len(piece.rows)
+        for part in batch:
+            stop = start + len(part.rows)
             failed = {place - start: error for place, error in failures.items() if start <= place < stop}
-            piece.answer(predictions[start:stop], failed)
+            part.record(predictions[start:stop], failed)
             start = stop

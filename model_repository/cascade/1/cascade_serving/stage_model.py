@@ -1,4 +1,4 @@
-"""Calls of one stage's model."""
+"""Checked calls of one stage's model, which isolate an image that the stage fails."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from typing import Any
 import numpy as np
 
 from cascade_core.spec import Stage
-from cascade_serving.backends import Images, Predictions, Way
+from cascade_serving.backends import Images, StageBackend, StageOutput
 from cascade_serving.errors import StageError
-from cascade_serving.shared_lock import Turns
+from cascade_serving.shared_lock import SharedLock
 
-MOST = 1.001  # a probability, with what rounding may add
+MAX_PROBABILITY = 1.001  # with what rounding may add
 
 
-class StageCaller:
-    """Ask one stage about images."""
+class StageModel:
+    """One stage's model, called through a backend."""
 
-    def __init__(self, stage: Stage, classes: int, way: Way) -> None:
+    def __init__(self, stage: Stage, class_count: int, backend: StageBackend) -> None:
         self._stage = stage
-        self._classes = classes
-        self._way = way
-        self._turns = Turns()
+        self._class_count = class_count
+        self._backend = backend
+        self._lock = SharedLock()
 
-    def predict(self, images: Images, tensor: Any = None) -> tuple[Predictions, dict[int, StageError]]:  # noqa: ANN401
-        """Ask about UINT8 [n, S, S, 3], no more than the stage takes.
+    def predict(self, images: Images, tensor: Any = None) -> tuple[StageOutput, dict[int, StageError]]:  # noqa: ANN401
+        """Return the stage's predictions.
 
         Args:
-            images: The images.
-            tensor: Triton's tensor of those very images, if there is one: it goes on without being copied.
+            images: UINT8 [n, S, S, 3], no more than the stage accepts.
+            tensor: Triton's tensor of the same images, if there is one: it is passed on without a copy.
 
         Returns:
-            FP32 [n, C], NaN where the stage failed, and why it did, for each such image.
+            FP32 [n, C], NaN where the stage failed, and why it did, by the place of each such image.
         """
         try:
-            with self._turns.together():
+            with self._lock.shared():  # Triton batches concurrent calls; a retry needs the stage alone
                 return self._call(images, tensor), {}
         except StageError:
             return self._predict_one_by_one(images)
 
-    def _predict_one_by_one(self, images: Images) -> tuple[Predictions, dict[int, StageError]]:
-        """Ask about each image alone: whatever upsets the stage in one must not fail the others.
+    def _predict_one_by_one(self, images: Images) -> tuple[StageOutput, dict[int, StageError]]:
+        """Call the model for each image by itself: an image that upsets it must not fail the others.
 
-        Alone in Triton, too, which else puts the calls of several workers into one batch, and fails the whole of it.
+        By itself within Triton too, which would otherwise batch the calls of several threads, and fail them together.
         """
-        predictions = np.full((len(images), self._classes), np.nan, np.float32)
+        predictions = np.full((len(images), self._class_count), np.nan, np.float32)
         failures: dict[int, StageError] = {}
-        with self._turns.alone():
+        with self._lock.exclusive():
             for place in range(len(images)):
                 try:
                     predictions[place] = self._call(images[place : place + 1])[0]
@@ -54,14 +54,14 @@ class StageCaller:
                     failures[place] = error
         return predictions, failures
 
-    def _call(self, images: Images, tensor: Any = None) -> Predictions:  # noqa: ANN401
-        predictions = self._way(images, tensor)
-        name, wanted = self._stage.model, (len(images), self._classes)
-        if predictions.shape != wanted:
+    def _call(self, images: Images, tensor: Any = None) -> StageOutput:  # noqa: ANN401
+        predictions = self._backend(images, tensor)
+        name, expected = self._stage.model, (len(images), self._class_count)
+        if predictions.shape != expected:
             raise StageError(
-                f"stage {name!r} answered {list(predictions.shape)} where images and classes are {list(wanted)}; "
-                "serve the backbone that cascade.json was made with"
+                f"stage {name!r} answered with shape {list(predictions.shape)}, expected {list(expected)} (images, "
+                "classes); serve the backbone that cascade.json was made with"
             )
-        if not (predictions.min() >= 0 and predictions.max() <= MOST):  # NaN is neither
+        if not (predictions.min() >= 0 and predictions.max() <= MAX_PROBABILITY):  # NaN fails both
             raise StageError(f"stage {name!r} answered NaN, infinity or other numbers instead of probabilities")
         return predictions
