@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import re
@@ -21,7 +22,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.support.helpers import LABELS, random_canvases
+from build_engines.pool.schema import load_pool
+from tests.support.helpers import LABELS, backbone_entry, random_canvases, save_random_weights, write_pool
+
+pytestmark = pytest.mark.server
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = {
@@ -32,7 +36,9 @@ COMMANDS = ("build-engines", "build-cascade", "serve-repository", "cascade")
 OURS = ("triton_cascades", "__editable__")  # what an editable install of the checkout has put there
 NOT_SOURCE = (".*", "build", "*.egg-info", "__pycache__", "*.onnx")
 ANY_PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "VIRTUAL_ENV"}}
+WITHOUT = {"PYTHONPATH", "VIRTUAL_ENV"}
+# Compiling the search takes longer than all else here, and has tests of its own.
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in WITHOUT} | {"NUMBA_DISABLE_JIT": "1"}
 
 WHERE_FROM = """
 import importlib, importlib.util, sys
@@ -94,21 +100,26 @@ def wheels(tmp_path_factory) -> dict[str, Path]:
 
 
 @pytest.fixture(scope="module")
-def workbench(wheels, tmp_path_factory, tiny_pool) -> Installed:
+def workbench(wheels, tmp_path_factory) -> Installed:
     """Both wheels, with links to the packages of others that the tests run on; a pool and labelled images."""
     environment = tmp_path_factory.mktemp("workbench") / "environment"
     venv.create(environment)
-    site = site_packages(environment)
     for entry in Path(sysconfig.get_path("purelib")).iterdir():
         if not entry.name.startswith(OURS):
-            (site / entry.name).symlink_to(entry)
-    pip = [sys.executable, "-m", "pip", "--python", environment / "bin" / "python"]
-    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", *wheels.values()], check=True)
+            (site_packages(environment) / entry.name).symlink_to(entry)
+    pip_install(environment, "--no-deps", "--no-index", *wheels.values())
     folder = tmp_path_factory.mktemp("elsewhere")
-    shutil.copytree(tiny_pool.folder, folder, dirs_exist_ok=True)
+    sizes = {"small": 16, "large": 32}
+    pool = write_pool(folder, *(backbone_entry(name, input_size=size) for name, size in sizes.items()))
+    save_random_weights(load_pool(pool))
     for seed, split in enumerate(("calibration", "test")):
         save_labelled(folder / split, random_canvases(40, seed))
     return Installed(environment, folder)
+
+
+def pip_install(environment: Path, *arguments: object) -> None:
+    pip = [sys.executable, "-m", "pip", "--python", environment / "bin" / "python"]
+    subprocess.run([*pip, "install", "--quiet", "--no-compile", *map(str, arguments)], check=True)
 
 
 def site_packages(environment: Path) -> Path:
@@ -135,7 +146,8 @@ def chosen(workbench, repository) -> Path:
     with workbench.serving("--backbones-only") as url:
         splits = ("--calibration", "calibration", "--test", "test")
         workbench.run("build-cascade", "predict", "pool.yaml", *splits, "--url", url)
-    workbench.run("build-cascade", "search", "pool.yaml", "--stages", 2, "--tolerance", 0.9)
+    both = ("--must-include", "small", "--must-include", "large")
+    workbench.run("build-cascade", "search", "pool.yaml", "--tolerance", 0.9, *both)
     return repository / "cascade" / "cascade.json"
 
 
@@ -146,12 +158,17 @@ def url(workbench, chosen) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("distribution", PACKAGES)
-def test_a_wheel_has_its_packages_and_no_other_top_level_name(wheels, distribution):
-    names = zipfile.ZipFile(wheels[distribution]).namelist()
+def test_a_wheel_has_every_file_of_its_packages_and_no_other(wheels, distribution):
     metadata = f"{distribution}-{wheels[distribution].name.split('-')[1]}.dist-info"
-    assert {name.split("/")[0] for name in names} == PACKAGES[distribution] | {metadata}
-    assert {f"{package}/py.typed" for package in PACKAGES[distribution]} <= set(names)
+    names = set(zipfile.ZipFile(wheels[distribution]).namelist())
+    packaged = {name for name in names if not name.startswith(f"{metadata}/")}
+    assert packaged == {file for package in PACKAGES[distribution] for file in files_of(source_of(package), package)}
+    assert {f"{package}/py.typed" for package in PACKAGES[distribution]} <= packaged
     assert f"{metadata}/licenses/LICENSE" in names
+
+
+def source_of(package: str) -> Path:
+    return Path(importlib.util.find_spec(package).origin).parent
 
 
 def test_installed_they_add_no_other_name_to_site_packages(workbench):
@@ -174,13 +191,14 @@ def test_every_command_prints_the_one_version(workbench, wheels):
 
 
 def test_the_cascades_entry_is_whole(repository):
-    written, kept = repository / "cascade", ROOT / "model_repository" / "cascade"
-    assert files_of(written) == files_of(kept)
+    written, kept = (files_of(folder / "cascade") for folder in (repository, ROOT / "model_repository"))
+    assert written == kept
 
 
-def files_of(entry: Path) -> dict[str, bytes]:
-    files = (path for path in entry.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
-    return {str(path.relative_to(entry)): path.read_bytes() for path in files if path.name != "cascade.json"}
+def files_of(folder: Path, called: str = ".") -> dict[str, bytes]:
+    """The files that are kept of a folder: neither caches nor, in the cascade's entry, what is built."""
+    paths = (path for path in folder.rglob("[!.]*") if path.is_file() and "__pycache__" not in path.parts)
+    return {str(called / path.relative_to(folder)): path.read_bytes() for path in paths if path.name != "cascade.json"}
 
 
 def test_the_report_is_written(workbench, chosen):
@@ -199,14 +217,15 @@ def test_the_cascade_is_served_and_classifies_canvases_and_encoded_images(workbe
     )
     assert len(by_canvas) == len(images)
     assert {answer["label"] for answer in by_canvas} <= set(LABELS)
+    assert {answer["exit_stage"] for answer in by_canvas} <= {1, 2}
     assert encoded == by_canvas
 
 
 def test_the_clients_wheel_alone_classifies(wheels, url, tmp_path):
     """With its dependencies from the index, in an environment that has nothing else."""
-    venv.create(tmp_path / "environment", with_pip=True)
     client = Installed(tmp_path / "environment", tmp_path)
-    client.run("python", "-m", "pip", "install", "--quiet", wheels["triton_cascades_client"])
+    venv.create(client.environment)
+    pip_install(client.environment, wheels["triton_cascades_client"])
     label, workbench = client.run("python", "-c", CLIENT_ALONE, url).splitlines()
     assert label in LABELS
     assert workbench == "[]"
