@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# In the versions that were tested together.
+INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 PERF_ANALYZER := .perf_analyzer
 # The image that serves plans builds them: a plan loads in no other TensorRT. This is the one place that names it.
 TRITON_IMAGE ?= nvcr.io/nvidia/tritonserver:25.09-py3
@@ -14,7 +16,7 @@ POOL ?= pools/digits.yaml
 EXAMPLE ?= digits
 # What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
 ON_CPU := CUDA_VISIBLE_DEVICES=
-CHECKED := build_engines build_cascade embedded_server examples client/cascade_client \
+CHECKED := build_engines build_cascade embedded_server examples client/cascade_client deploy/constraints.py \
   $(addprefix model_repository/cascade/1/,cascade_core cascade_serving) \
   benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py \
   $(addprefix benchmarks/,coverage.py encoded.py imagenet.py search.py)
@@ -22,20 +24,23 @@ CHECKED := build_engines build_cascade embedded_server examples client/cascade_c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve perf-analyzer engines serve-gpu bindings docs test large soak lint format clean
+.PHONY: help install constraints demo serve perf-analyzer engines serve-gpu bindings docs test large soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Make .venv with everything in it
 
-$(INSTALLED): pyproject.toml client/pyproject.toml
+$(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(BIN)/pip install --quiet --editable '.[test,lint]' --editable client
+	PYTHONWARNINGS=ignore $(INSTALL) --editable '.[test,lint]' --editable client
 	@touch $@
+
+constraints: install ## Resolve the newest releases of all dependencies into constraints.txt; test with them before committing it
+	$(BIN)/python deploy/constraints.py '.[test,lint,docs,polygraphy]' ./client
 
 demo: install ## Run an example (EXAMPLE=digits): train a small pool, choose a cascade, serve it, classify real images, report
 	$(BIN)/python -m examples.$(EXAMPLE)
@@ -65,14 +70,14 @@ serve-gpu: ## Serve model_repository on this machine's GPUs, in that same contai
 
 bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygraphy, to test the plan builder against
 	PYTHON=$(BIN)/python deploy/bindings
-	$(BIN)/pip install --quiet --editable '.[polygraphy]'
+	$(INSTALL) --editable '.[polygraphy]'
 
 docs: $(BIN)/mkdocs ## Build the documentation as a site that needs no network: site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@! grep -rnE '<(script|link|img)[^>]* (src|href)="?(https?:)?//' site --include='*.html'
 
 $(BIN)/mkdocs: $(INSTALLED)
-	$(BIN)/pip install --quiet --editable '.[docs]'
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 test: install ## Run every test against the real embedded server
