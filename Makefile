@@ -73,11 +73,11 @@ bindings: install ## Fetch TensorRT's Python bindings of two majors, and polygra
 	$(INSTALL) --editable '.[polygraphy]'
 
 docs: $(BIN)/mkdocs ## Build the documentation as a site that needs no network: site/index.html
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@! grep -rnE '<(script|link|img)[^>]* (src|href)="?(https?:)?//' site --include='*.html'
 
 $(BIN)/mkdocs: $(INSTALLED)
-	$(INSTALL) --editable '.[docs]'
+	PYTHONWARNINGS=ignore $(INSTALL) --editable '.[docs]'
 	@touch $@
 
 test: install ## Run every test against the real embedded server
