@@ -25,7 +25,7 @@ from build_engines.pool.schema import load_pool
 ROOT = Path(__file__).parents[1]
 NAV = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
 # In the order of the navigation: a page may go on where the one before it stopped, and servers are started less often.
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in re.findall(r": ([a-z-]+\.md)$", NAV, re.MULTILINE))]
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / name for name in re.findall(r": ([\w/-]+\.md)$", NAV, re.MULTILINE))]
 DOCUMENTS = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md", ROOT / "client" / "README.md"]
 README_WORDS = 1200
 BUILT = {"build", "site"}
@@ -114,7 +114,8 @@ def run(step: str | list[str]) -> None:
 def test_every_command_of_a_page_runs(page, server):
     for language, block in blocks(page, "sh", "python"):
         if language == "python":
-            server.start("make serve")
+            if "CascadeClient" in block:
+                server.start("make serve")
             run([sys.executable, "-c", block])
             continue
         for command in lines(block):
@@ -178,8 +179,7 @@ def test_the_readme_is_a_front_door():
 
 
 def test_every_page_of_the_docs_is_in_the_navigation():
-    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
-    assert set(re.findall(r": ([\w/-]+\.md)$", NAV, re.MULTILINE)) == pages
+    assert set(PAGES[1:]) == set((ROOT / "docs").rglob("*.md"))
 
 
 def test_every_name_of_the_api_reference_can_be_imported():
