@@ -26,7 +26,7 @@ from build_engines.images.folder import open_image_folder, order_note
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.repository.served_model import served_configs
 from build_engines.support.atomic_files import write_text_whole
-from build_engines.support.console import Version, friendly_errors, progress_bar, say_notes
+from build_engines.support.console import Version, friendly_errors, print_notes, progress_bar
 from cascade_core.gating import COMBINES, CONFIDENCES
 from cascade_core.spec import MAX_STAGES, Cascade, SpecError, read_cascade
 
@@ -97,7 +97,7 @@ def predict(
     """Collect predictions on two folders of labelled images through the served backbones."""
     build = PoolBuild.open(pool, root)
     configs = served_configs(build, url)
-    say_notes(console, [order_note(folder, build.pool.labels) for folder in (calibration, test)])
+    print_notes(console, [order_note(folder, build.pool.labels) for folder in (calibration, test)])
     for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
         images = open_image_folder(folder, build.pool.labels)
         missing = pipeline.uncollected(build, split, images, configs)
@@ -208,7 +208,7 @@ def measure(
     """Measure images a second of each served backbone, all of them, and the cascade."""
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
-    say_notes(console, [order_note(test, build.pool.labels)])
+    print_notes(console, [order_note(test, build.pool.labels)])
     with progress_bar(console) as progress:
         new = measure_speeds(build, test, url, file, _Bars(progress).tell)
     if not new:
@@ -258,7 +258,7 @@ def _read_bench(build: PoolBuild, costs: Path | None) -> Bench:
         "them; run build-cascade predict and build-engines profile --batch N against it"
         for measured, answered in sorted(bench.unlike_runtimes())
     ]
-    say_notes(console, notes)
+    print_notes(console, notes)
     return bench
 
 

@@ -96,7 +96,7 @@ def measure_speeds(build: PoolBuild, folder: Path, url: str, cascade: Path, tell
     earlier = Speeds.read(build, cascade)
     if earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
         return False
-    canvases = open_image_folder(folder, build.pool.labels).spread(MEASURED_IMAGES).canvases(build.pool.canvas)
+    canvases = open_image_folder(folder, build.pool.labels).sample(MEASURED_IMAGES).canvases(build.pool.canvas)
     check_served(read_cascade(cascade), canvases, url)
     ways, done = _ways(build.pool), count(1)
     total = len(ways) * throughput.ROUNDS

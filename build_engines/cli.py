@@ -13,19 +13,20 @@ from build_engines.costs.costs import Costs
 from build_engines.costs.latency import measure_costs
 from build_engines.costs.throughput import ROUNDS, Load
 from build_engines.errors import BuildError
-from build_engines.export.audit import check_up
+from build_engines.export.audit import audit_pools
+from build_engines.export.export import export_pool
 from build_engines.images.folder import order_note
 from build_engines.plans.command import commands, make_plans, options_of
 from build_engines.plans.record import HardwareCompatibility
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
-from build_engines.pool.schema import Pool, Precision, load_pool
+from build_engines.pool.schema import Precision, load_pool
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.encoded import MAX_PIXELS
 from build_engines.repository.runtimes import RUNTIMES, check_takes
 from build_engines.repository.runtimes.torch import PRECISIONS
 from build_engines.repository.writer import backbone_entry, remove_encoded, write_encoded, write_files
-from build_engines.support.console import Version, friendly_errors, progress_bar, say_notes
-from build_engines.tables import checkup_table, export_table, profile_table
+from build_engines.support.console import ProgressBars, Version, friendly_errors, print_notes, progress_bar
+from build_engines.tables import audit_table, export_table, profile_table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
@@ -95,20 +96,12 @@ def main(version: Version = False) -> None:
 def export(pool: PoolFile, root: Root = BUILD_ROOT, images: Images = None) -> None:
     """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
     build = PoolBuild.open(pool, root)
-    say_notes(console, _order_notes([build.pool], images))
-    manifests = {built.name: built.manifest() for built in build}
-    missing = [built for built in build if manifests[built.name] is None]
-    if missing:
-        from build_engines.export.export import check_pool, export  # noqa: PLC0415 (torch takes seconds)
-        from build_engines.images.samples import check_images  # noqa: PLC0415
-
-        check_pool(build.pool)
-        canvases = check_images(build.pool, images)
-        with progress_bar(console) as progress:
-            for built in progress.track(missing, description="exporting"):
-                manifests[built.name] = export(built, canvases)
-    console.print(export_table(build.pool.name, {name: manifest for name, manifest in manifests.items() if manifest}))
-    console.print(f"{len(missing)} exported, {len(build) - len(missing)} reused, in {build.onnx_folder}")
+    print_notes(console, [order_note(images, build.pool.labels)])
+    with progress_bar(console) as progress:
+        exported = export_pool(build, images, ProgressBars(progress).report)
+    console.print(export_table(build.pool.name, exported))
+    new = sum(entry.is_new for entry in exported)
+    console.print(f"{new} exported, {len(exported) - new} reused, in {build.onnx_folder}")
 
 
 @app.command()
@@ -140,7 +133,7 @@ def repository(
     canvas = canvas_of_encoded(output, build.pool)
     for name, wrote in write_encoded(canvas, output, max_pixels).items() if encoded else ():
         console.print(f"{output / name}: {'written' if wrote else 'reused'}")
-    say_notes(console, kept_of_others(output, build.pool))
+    print_notes(console, kept_of_others(output, build.pool))
 
 
 @app.command()
@@ -153,15 +146,14 @@ def check(
     precision: PrecisionName = None,
 ) -> None:
     """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
-    chosen = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
-    work = [built for pool in chosen for built in PoolBuild.of(pool, root)]
-    say_notes(console, _order_notes(chosen, images))
+    variants = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
+    print_notes(console, [order_note(images, pool.labels) for pool in variants])
     with progress_bar(console) as progress:
-        checkups = [check_up(built, images) for built in progress.track(work, description="checking")]
-    console.print(checkup_table(checkups))
-    for problem in (checkup.problem for checkup in checkups if checkup.problem):
+        audits = audit_pools([PoolBuild.of(pool, root) for pool in variants], images, ProgressBars(progress).report)
+    console.print(audit_table(audits))
+    for problem in filter(None, (audit.problem for audit in audits)):
         console.print(problem, markup=False, highlight=False, soft_wrap=True)
-    if not all(checkup.is_clean for checkup in checkups):
+    if not all(audit.is_clean for audit in audits):
         raise typer.Exit(1)
 
 
@@ -179,7 +171,7 @@ def profile(
 
     build = PoolBuild.open(pool, root)
     with progress_bar(console) as progress:
-        profiles = [profile(build.pool, b) for b in progress.track(build.pool.backbones, description="counting")]
+        profiles = [profile(built) for built in progress.track(build, description="counting")]
     measured = _measure(build, url, [Load(clients, size) for size in sorted(set(batch or ()))])
     console.print(profile_table(build.pool, profiles, measured))
     for size in measured:
@@ -207,7 +199,7 @@ def plan(
         if absent := [built.name for built in build if not built.onnx.is_file()]:
             typer.echo(f"note: not exported yet: {', '.join(absent)}; run build-engines export first", err=True)
         return
-    say_notes(console, _order_notes([build.pool], images))
+    print_notes(console, [order_note(images, build.pool.labels)])
     make_plans(build, work, images, console)
 
 
@@ -236,10 +228,6 @@ def doctor(
     console.print(findings_table(findings))
     if not all(finding.is_well for finding in findings):
         raise typer.Exit(1)
-
-
-def _order_notes(pools: Sequence[Pool], images: Path | None) -> list[str]:
-    return sorted({order_note(images, pool.labels) for pool in pools}) if images else []
 
 
 def _measure(build: PoolBuild, url: str, loads: Sequence[Load]) -> dict[int, Costs]:

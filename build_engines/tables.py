@@ -11,8 +11,8 @@ from rich.table import Table
 
 from build_engines.costs.costs import Costs
 from build_engines.costs.published import published
-from build_engines.export.audit import Checkup
-from build_engines.pool.manifest import ExportManifest
+from build_engines.export.audit import Audit
+from build_engines.export.export import ExportedBackbone
 from build_engines.pool.schema import Pool
 
 if TYPE_CHECKING:
@@ -22,14 +22,15 @@ NOTHING = "–"
 NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})
 
 
-def export_table(title: str, manifests: Mapping[str, ExportManifest]) -> Table:
+def export_table(title: str, exported: Sequence[ExportedBackbone]) -> Table:
     """Say what each exported backbone costs and how well its file agrees."""
     columns = ("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class")
     table = Table(*columns, title=title, padding=0)
-    for name, manifest in manifests.items():
+    for entry in exported:
+        manifest = entry.manifest
         pixels = manifest.preprocessing
         table.add_row(
-            name,
+            entry.name,
             f"{manifest.gmacs * 1000:.4g}",
             f"{manifest.graph.largest_probability_difference:.0e}",
             f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
@@ -38,22 +39,22 @@ def export_table(title: str, manifests: Mapping[str, ExportManifest]) -> Table:
     return keep_whole(table, "backbone", "MMACs")
 
 
-def checkup_table(checkups: Sequence[Checkup]) -> Table:
+def audit_table(audits: Sequence[Audit]) -> Table:
     """Say what speaks against each exported file, and what making it took."""
     columns = ("backbone", "exported", "unlisted by TensorRT", "leftovers", "ONNX − PyTorch", "s", "peak GiB", "MiB")
     table = Table(*columns, padding=0)
-    for checkup in checkups:
-        reused = checkup.problem is None and checkup.seconds is None
+    for audit in audits:
+        reused = audit.problem is None and audit.seconds is None
         table.add_row(
-            checkup.backbone,
-            "no" if checkup.problem else ("reused" if reused else "yes"),
-            ", ".join(checkup.unlisted) or NOTHING,
-            ", ".join(checkup.leftovers) or NOTHING,
-            _number(checkup.difference, 1, ".0e"),
-            _number(checkup.seconds, 1, ".0f"),
-            _number(checkup.peak_bytes, 2**30, ".1f"),
-            _number(checkup.size_bytes, 2**20, ".0f"),
-            style=None if checkup.is_clean else "red",
+            audit.backbone,
+            "no" if audit.problem else ("reused" if reused else "yes"),
+            ", ".join(audit.unlisted) or NOTHING,
+            ", ".join(audit.leftovers) or NOTHING,
+            _number(audit.difference, 1, ".0e"),
+            _number(audit.seconds, 1, ".0f"),
+            _number(audit.peak_bytes, 2**30, ".1f"),
+            _number(audit.size_bytes, 2**20, ".0f"),
+            style=None if audit.is_clean else "red",
         )
     return keep_whole(table, "backbone")
 
@@ -76,7 +77,7 @@ def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int
             _number(next(iter(figures[backbone.name].values()), None), 1, ".4g"),
             f"{profile.parameters / 1e6:.1f}",
             profile.weights,
-            profile.licence,
+            profile.licence or NOTHING,
             *(f"{costs[backbone.name]:.3g}" for costs in measured.values()),
         )
     return keep_whole(table, "backbone", "pixels", "GMACs", "published")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from build_engines.export.export import export
+from build_engines.export.backbone import export_backbone
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.repository.cascade_entry import put_cascade
@@ -50,7 +50,7 @@ def tiny_pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 def tiny_build(tiny_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> PoolBuild:
     build = PoolBuild.of(tiny_pool, tmp_path_factory.mktemp("build"))
     for built in build:
-        export(built, random_canvases(16))
+        export_backbone(built, random_canvases(16))
     return build
 
 

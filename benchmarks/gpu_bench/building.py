@@ -8,8 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from build_engines.export.export import export
-from build_engines.export.timm_source import gmacs
+from build_engines.export.backbone import export_backbone
+from build_engines.export.source import source_of
 from build_engines.plans.command import make_plans, options_of
 from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.pool.schema import Pool
@@ -39,7 +39,7 @@ def build_backbones(build: PoolBuild, repository: Path, runtime: str, console: C
     for built in build:
         if built.manifest() is None:
             console.print(f"exporting {built.name}")
-            export(built, images)
+            export_backbone(built, images)
     if runtime == "tensorrt":
         make_plans(build, options_of(build, MAX_WORKSPACE_MIB, False, "none", False), None, console)
     for built in build:
@@ -62,15 +62,14 @@ def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repositor
     copy_cascade(entry)
     config = entry / "config.pbtxt"
     config.write_text(config.read_text().replace(f'name: "{CASCADE}"', f'name: "{line.name}"'))
-    stages = tuple(
-        Stage(name, threshold=threshold, cost=gmacs(pool.backbone(name)), max_batch_size=_max_batch(pool, name))
-        for name, threshold in zip(line.stages, (*thresholds, None), strict=True)
-    )
+    build = PoolBuild.of(pool)
+    stages = tuple(_stage(build[name], limit) for name, limit in zip(line.stages, (*thresholds, None), strict=True))
     # By BLS whatever the runtime: it is the way that stages on a GPU are reached.
     serving = Serving(reach="bls", max_images_in_flight=max_images)
     cascade = Cascade(line.name, pool.canvas, pool.labels, stages, serving=serving)
     (entry / "cascade.json").write_text(cascade.to_json())
 
 
-def _max_batch(pool: Pool, name: str) -> int:
-    return pool.backbone(name).max_batch_size
+def _stage(built: BackboneBuild, threshold: float | None) -> Stage:
+    cost, max_batch_size = source_of(built).gmacs(), built.backbone.max_batch_size
+    return Stage(built.name, threshold=threshold, cost=cost, max_batch_size=max_batch_size)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from build_engines.costs.macs_profile import profile
-from build_engines.pool.schema import Backbone, Pool
+from build_engines.pool.artifacts import BackboneBuild, PoolBuild
+from build_engines.pool.schema import Pool
 from gpu_bench.studies import Line
 
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
@@ -27,7 +28,7 @@ class Cost:
 
 def costs(pool: Pool) -> dict[str, Cost]:
     """Count what each backbone costs."""
-    return {backbone.name: _cost(pool, backbone) for backbone in pool.backbones}
+    return {built.name: _cost(built) for built in PoolBuild.of(pool)}
 
 
 def mean_gmacs(line: Line, costs: Mapping[str, Cost]) -> float:
@@ -35,6 +36,6 @@ def mean_gmacs(line: Line, costs: Mapping[str, Cost]) -> float:
     return sum(share * costs[name].gmacs for share, name in zip(line.reached, line.stages, strict=True))
 
 
-def _cost(pool: Pool, backbone: Backbone) -> Cost:
-    counted = profile(pool, backbone)
-    return Cost(counted.gmacs, counted.parameters * WEIGHT_BYTES[backbone.precision])
+def _cost(built: BackboneBuild) -> Cost:
+    counted = profile(built)
+    return Cost(counted.gmacs, counted.parameters * WEIGHT_BYTES[built.backbone.precision])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from build_engines.export.timm_catalog import of_timm
+from build_engines.export.timm_catalog import require_timm
 from build_engines.pool.schema import Pool, Precision, TimmBackbone, load_pool
 
 POOLS = Path(__file__).parents[2] / "pools"
@@ -134,7 +134,7 @@ def _shrunk(pool: Pool, scale: int) -> Pool:
         update={
             "name": f"{pool.name}-small",
             "canvas": pool.canvas // scale,
-            "backbones": tuple(_small(of_timm(backbone), scale) for backbone in pool.backbones),
+            "backbones": tuple(_small(require_timm(backbone), scale) for backbone in pool.backbones),
         }
     )
 

@@ -1,8 +1,9 @@
-"""Export a backbone in a process of its own and say all that can be known of the file without a GPU."""
+"""Export a backbone in a process of its own and report everything that can be known of the file without a GPU."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -10,20 +11,21 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from build_engines.errors import BuildError
-from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.artifacts import BackboneBuild, PoolBuild
+from build_engines.support.progress import OnProgress, ignore_progress, tracked
 
 
 @dataclass(frozen=True)
-class Checkup:
-    """Say how the export of one backbone went.
+class Audit:
+    """How the export of one backbone went.
 
     Attributes:
         problem: Why there is no file; None if there is one.
         unlisted: Operators that TensorRT's ONNX parser does not document.
         leftovers: Traces of the export.
-        difference: Largest difference of a probability to PyTorch at batches 1, 2 and 7.
-        seconds: That loading, exporting and comparing took; None where the file was there already.
-        peak_bytes: Of memory of the process that did it; None as above.
+        difference: Largest difference of a probability from PyTorch at batches 1, 2 and 7.
+        seconds: For loading, exporting and comparing; None where the file was reused.
+        peak_bytes: Memory of the process that did it; None as above.
         size_bytes: Of the file.
     """
 
@@ -38,12 +40,26 @@ class Checkup:
 
     @property
     def is_clean(self) -> bool:
-        """Tell whether the file is there and nothing speaks against it."""
+        """Whether there is a file and nothing was found against it."""
         return self.problem is None and not self.unlisted and not self.leftovers
 
 
-def check_up(built: BackboneBuild, images: Path | None = None) -> Checkup:
-    """Export a backbone unless it is there up to date, compare, inspect; in a process that ends with it.
+def audit_pools(
+    builds: Iterable[PoolBuild], images: Path | None = None, on_progress: OnProgress = ignore_progress
+) -> list[Audit]:
+    """Audit every backbone of several pools; one that fails does not stop the others.
+
+    Args:
+        builds: Of the pools.
+        images: A folder of labelled images to compare on; crops of two photographs if None.
+        on_progress: Called for each backbone.
+    """
+    work = [built for build in builds for built in build]
+    return [audit_backbone(built, images) for built in tracked(work, "checking", on_progress)]
+
+
+def audit_backbone(built: BackboneBuild, images: Path | None = None) -> Audit:
+    """Export a backbone unless it is up to date, compare it, inspect its graph; in a process that ends afterwards.
 
     Args:
         built: The backbone, and where its file goes.
@@ -51,32 +67,32 @@ def check_up(built: BackboneBuild, images: Path | None = None) -> Checkup:
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
-            return executor.submit(_checkup_or_problem, built, images).result()
+            return executor.submit(_audit_or_problem, built, images).result()
         except BrokenProcessPool:
-            return Checkup(built.name, problem="its process was killed, most likely for want of memory")
+            return Audit(built.name, problem="its process was killed, most likely because memory ran out")
 
 
-def _checkup_or_problem(built: BackboneBuild, images: Path | None) -> Checkup:
+def _audit_or_problem(built: BackboneBuild, images: Path | None) -> Audit:
     """Catch errors in the process itself: not all of torch's can be passed to another."""
     try:
-        return _check_up(built, images)
+        return _audit(built, images)
     except BuildError as error:
-        return Checkup(built.name, problem=str(error))
+        return Audit(built.name, problem=str(error))
     except Exception as error:
-        return Checkup(built.name, problem=f"backbone {built.name!r}: {type(error).__name__}: {error}")
+        return Audit(built.name, problem=f"backbone {built.name!r}: {type(error).__name__}: {error}")
 
 
-def _check_up(built: BackboneBuild, images: Path | None) -> Checkup:
-    from build_engines.export.export import export  # noqa: PLC0415 (torch takes seconds)
+def _audit(built: BackboneBuild, images: Path | None) -> Audit:
+    from build_engines.export.backbone import export_backbone  # noqa: PLC0415 (torch takes seconds)
     from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_operators  # noqa: PLC0415
-    from build_engines.images.samples import check_images  # noqa: PLC0415
+    from build_engines.images.samples import comparison_images  # noqa: PLC0415
 
-    start = time.perf_counter()
+    start_s = time.perf_counter()
     present = built.manifest()
-    manifest = present or export(built, check_images(built.pool, images))
-    seconds, peak_bytes = time.perf_counter() - start, _peak_bytes()
+    manifest = present or export_backbone(built, comparison_images(built.pool, images))
+    seconds, peak_bytes = time.perf_counter() - start_s, _peak_bytes()
     graph = load_graph(built.onnx)
-    return Checkup(
+    return Audit(
         built.name,
         unlisted=tuple(unlisted_operators(graph)),
         leftovers=tuple(leftovers(graph)),
@@ -88,7 +104,7 @@ def _check_up(built: BackboneBuild, images: Path | None) -> Checkup:
 
 
 def _peak_bytes() -> int:
-    """Return the most memory that this process has held; getrusage would count its parent's before it started."""
+    """Return the peak memory of this process; getrusage would include its parent's from before it started."""
     status = Path("/proc/self/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024

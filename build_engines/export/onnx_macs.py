@@ -20,13 +20,13 @@ NOT_COUNTED = frozenset(
     {"Attention", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop"}
     | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN", "Scan"}
 )
-STANDARD = ("", "ai.onnx")
+STANDARD_DOMAINS = ("", "ai.onnx")
 
 
 def uncountable(model: ModelProto) -> list[str]:
     """Name the operators whose multiply-accumulates are unknown."""
     nodes = model.graph.node
-    return sorted({n.op_type for n in nodes if n.domain not in STANDARD or n.op_type in NOT_COUNTED})
+    return sorted({n.op_type for n in nodes if n.domain not in STANDARD_DOMAINS or n.op_type in NOT_COUNTED})
 
 
 def count_gmacs(model: ModelProto, image: npt.NDArray[np.float32]) -> float:
@@ -41,8 +41,8 @@ def count_gmacs(model: ModelProto, image: npt.NDArray[np.float32]) -> float:
     return sum(prod(shapes[node.output[0]]) * _products(node, shapes) for node in counted) / 1e9
 
 
-def parameters(model: ModelProto) -> int:
-    """Count the numbers that a graph's weights are."""
+def count_parameters(model: ModelProto) -> int:
+    """Count the numbers that a graph's weights consist of."""
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
     return sum(prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
 

@@ -1,27 +1,51 @@
-"""A backbone ready to be exported, wherever it comes from."""
+"""Where a backbone's network comes from: a timm architecture or an ONNX file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
-from onnx import ModelProto
+from build_engines.export.onnx_source import OnnxSource
+from build_engines.export.preprocessing import ServedBackbone
+from build_engines.export.source_model import SourceModel
+from build_engines.export.timm_catalog import require_timm
+from build_engines.export.timm_source import TimmSource
+from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.schema import OnnxBackbone
 
-from build_engines.export.preprocessing import DataConfig, ServedBackbone
 
+class BackboneSource(Protocol):
+    """The network of one backbone.
 
-@dataclass(frozen=True)
-class Model:
-    """Hold what is exported, and what the export must agree with.
-
-    Attributes:
-        served: Answers as the export must, in FP32.
-        data: How the backbone wants its images.
-        gmacs: Multiply-accumulates of one image in units of 10⁹, preprocessing left out.
-        graph: Makes the whole graph in FP32: `image` UINT8 [B, S, S, 3] to `probabilities` FP32 [B, C].
+    Every method raises PoolError for an architecture or arguments that are unknown, and WeightsError for weights that
+    are missing or do not fit, or an ONNX file that is not what the pool file says.
     """
 
-    served: ServedBackbone
-    data: DataConfig
-    gmacs: float
-    graph: Callable[[], ModelProto]
+    @property
+    def weights(self) -> str:
+        """The name of the weights: their file, or timm's."""
+
+    @property
+    def licence(self) -> str | None:
+        """The licence of the weights, where it is known."""
+
+    def check(self) -> None:
+        """Check, as far as that takes no time, that the network can be opened."""
+
+    def open(self) -> SourceModel:
+        """Open the network, ready to be exported."""
+
+    def torch_module(self) -> ServedBackbone:
+        """Return the network as one PyTorch module; raises PoolError where the source is not PyTorch's."""
+
+    def gmacs(self) -> float:
+        """Count the multiply-accumulates of one image, in units of 10⁹."""
+
+    def parameters(self) -> int:
+        """Count the numbers that the weights consist of."""
+
+
+def source_of(built: BackboneBuild) -> BackboneSource:
+    """Return the source of a backbone's network: the one place that asks which kind it is of."""
+    if isinstance(built.backbone, OnnxBackbone):
+        return OnnxSource(built.pool, built.backbone)
+    return TimmSource(built.pool, require_timm(built.backbone))

@@ -43,8 +43,8 @@ class ImageFolder:
         """Name each image by its path below the root."""
         return [path.relative_to(self.root).as_posix() for path in self.paths]
 
-    def spread(self, count: int) -> ImageFolder:
-        """Return at most `count` of the images, spread evenly over the classes."""
+    def sample(self, count: int) -> ImageFolder:
+        """Return at most `count` of the images, evenly spaced, so that every class is represented."""
         rows = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
         return ImageFolder(self.root, tuple(self.paths[row] for row in rows), self.class_ids[rows])
 
@@ -75,12 +75,17 @@ def open_image_folder(root: Path, labels: Sequence[str]) -> ImageFolder:
     return ImageFolder(root, paths, np.repeat(np.arange(len(files)), [len(group) for group in files]))
 
 
-def order_note(root: Path, labels: Sequence[str]) -> str:
-    """Say that class folders are taken for the labels by their order alone; nothing if they are matched by name.
+def order_note(root: Path | None, labels: Sequence[str]) -> str:
+    """Return a note that class folders are matched with the labels by their order alone.
+
+    Returns:
+        An empty text if they are matched by name, or there is no folder.
 
     Raises:
         ImageFolderError: as `open_image_folder` does.
     """
+    if root is None:
+        return ""
     names = _class_folders(root, labels)
     if _are_alike(names, labels):
         return ""

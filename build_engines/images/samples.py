@@ -1,4 +1,4 @@
-"""Real images to check with, read without torch or timm: NVIDIA's container has neither."""
+"""Real images to compare networks on, read without torch or timm: NVIDIA's container has neither."""
 
 from __future__ import annotations
 
@@ -12,18 +12,25 @@ from build_engines.images.folder import open_image_folder
 from build_engines.pool.schema import Pool
 
 SAMPLE_CROPS = 16
-CHECK_IMAGES = 64
+COMPARISON_IMAGES = 64
 
 
-def check_images(pool: Pool, folder: Path | None, count: int = CHECK_IMAGES) -> Canvas:
-    """Return images to check with, UINT8 [N, S, S, 3]: some of a labelled folder, or crops of two photographs.
+def comparison_images(pool: Pool, given: Path | Canvas | None, count: int = COMPARISON_IMAGES) -> Canvas:
+    """Return images to compare networks on, UINT8 [N, S, S, 3].
+
+    Args:
+        pool: For its canvas and labels.
+        given: A folder of labelled images, canvases to use as they are, or None for crops of two photographs.
+        count: How many images of a folder to use.
 
     Raises:
         ImageFolderError: the folder cannot be used.
     """
-    if folder is None:
+    if given is None:
         return sample_canvases(pool.canvas)
-    return open_image_folder(folder, pool.labels).spread(count).canvases(pool.canvas)
+    if isinstance(given, Path):
+        return open_image_folder(given, pool.labels).sample(count).canvases(pool.canvas)
+    return given
 
 
 def sample_canvases(size: int) -> Canvas:

@@ -102,9 +102,9 @@ def _comparison(trt: Any, pool: Pool, images: Path | None, console: Console) -> 
     if reason := obstacle():
         console.print(f"plans are not compared with ONNX Runtime: {reason}")
         return None
-    from build_engines.images.samples import check_images  # noqa: PLC0415 (scikit-learn takes a second)
+    from build_engines.images.samples import comparison_images  # noqa: PLC0415 (scikit-learn takes a second)
 
-    return Comparison(trt, check_images(pool, images, IMAGES))
+    return Comparison(trt, comparison_images(pool, images, IMAGES))
 
 
 def _row(record: PlanRecord) -> tuple[str, ...]:

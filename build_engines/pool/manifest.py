@@ -17,7 +17,7 @@ FORMATS: dict[Precision, str] = {"fp32": "3", "fp16": "4"}
 EXPORTERS = ("torch", "timm", "onnxscript")
 
 
-class GraphCheck(BaseModel):
+class GraphAgreement(BaseModel):
     """The agreement of ONNX Runtime with PyTorch on the exported graph.
 
     Attributes:
@@ -31,7 +31,7 @@ class GraphCheck(BaseModel):
     fp32_convolutions: int = 0
 
 
-class PreprocessingCheck(BaseModel):
+class PreprocessingAgreement(BaseModel):
     """The agreement of the fused preprocessing with timm's evaluation transform; pixels in levels of 0..255."""
 
     model_config = ConfigDict(frozen=True)
@@ -56,8 +56,8 @@ class ExportManifest(BaseModel):
     made_of: str
     onnx_sha256: str
     gmacs: float
-    graph: GraphCheck
-    preprocessing: PreprocessingCheck
+    graph: GraphAgreement
+    preprocessing: PreprocessingAgreement
 
     @classmethod
     def read(cls, path: Path) -> Self | None:

@@ -67,8 +67,13 @@ class Backbone(BaseModel, ABC):
         """Tell whether the weights lie in a file of the user's."""
         return not self.is_pretrained and not self.is_random
 
+    @property
+    def is_onnx(self) -> bool:
+        """Whether the network is an ONNX file rather than an architecture of timm's."""
+        return False
+
     def with_random_weights(self) -> Self:
-        """Return the same architecture with random weights; a backbone that is a file stays as it is."""
+        """Return the same architecture with random weights; an ONNX file stays as it is."""
         return self
 
 
@@ -115,8 +120,13 @@ class OnnxBackbone(Backbone):
 
     @property
     def source(self) -> str:
-        """Return the name of the ONNX file."""
+        """The name of the ONNX file."""
         return self.onnx
+
+    @property
+    def is_onnx(self) -> bool:
+        """True."""
+        return True
 
 
 def _kind(entry: object) -> str:

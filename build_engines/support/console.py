@@ -10,7 +10,7 @@ from typing import Annotated, ParamSpec, TypeVar
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -24,9 +24,23 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def say_notes(console: Console, notes: Iterable[str]) -> None:
-    """Print what the user ought to look at, a yellow line each; empty ones are none."""
-    for note in filter(None, notes):
+class ProgressBars:
+    """The bars of one job: one for each title that its `OnProgress` callback, `report`, is called with."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def report(self, title: str, done: int, total: int) -> None:
+        """Show how much of a total is done."""
+        if title not in self._tasks:
+            self._tasks[title] = self._progress.add_task(title, total=total)
+        self._progress.update(self._tasks[title], completed=done)
+
+
+def print_notes(console: Console, notes: Iterable[str]) -> None:
+    """Print what the user should look at, a yellow line each, without duplicates; empty notes are left out."""
+    for note in filter(None, dict.fromkeys(notes)):
         console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
 

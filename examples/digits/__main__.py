@@ -79,7 +79,7 @@ def _predict(images: Path) -> None:
 
 
 def _serve(test: Path) -> None:
-    files = open_image_folder(test, [entry.name for entry in sorted(test.iterdir())]).spread(CLASSIFIED_IMAGES).paths
+    files = open_image_folder(test, [entry.name for entry in sorted(test.iterdir())]).sample(CLASSIFIED_IMAGES).paths
 
     def ask(url: str) -> None:
         _run("cascade", "status", "--url", url)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from build_engines.export.preprocessing import Preprocessing, ServedBackbone
-from build_engines.export.timm_source import create, data_config
+from build_engines.export.timm_model import create, data_config
 from build_engines.images.folder import ImageFolder
 from build_engines.pool.schema import Backbone, Pool
 from build_engines.support.atomic_files import write_whole

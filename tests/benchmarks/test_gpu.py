@@ -23,7 +23,7 @@ from gpu_bench.studies import STUDIES
 from gpu_bench.summary import summarise
 from rich.console import Console
 
-from build_engines.export.timm_source import served
+from build_engines.export.timm_source import TimmSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.runtimes import RUNTIMES
 from cascade_core.gating import Rule, replay
@@ -190,7 +190,7 @@ def test_a_program_answers_in_this_process_what_its_backbone_does(tmp_path):
     build_backbones(PoolBuild(pool, tmp_path), tmp_path / "repository", "torch", Console(quiet=True))
     images = candidates(pool.canvas)[:5]
     with torch.inference_mode():
-        expected = served(pool, pool.backbones[0])(torch.from_numpy(images)).numpy()
+        expected = TimmSource(pool, pool.backbones[0]).torch_module()(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(load("torch", tmp_path / "repository" / name / "1")(images), expected, rtol=0.05)
     assert (tmp_path / "repository" / name / "config.pbtxt").is_file()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build_engines.export.export import export
+from build_engines.export.backbone import export_backbone
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import TimmBackbone, load_pool
 from build_engines.repository.cascade_entry import put_cascade
@@ -44,7 +44,7 @@ def serve(pool, folder):
     build, repository = PoolBuild.of(pool, folder), folder / "repository"
     images = random_canvases(IMAGES, seed=3, size=pool.canvas)
     for built in build:
-        export(built, images[:8])
+        export_backbone(built, images[:8])
         write_backbone(built, repository, "embedded")
     predictions = [
         np.concatenate([onnx_probabilities(build[backbone.name].onnx, part) for part in np.split(images, 4)])

@@ -44,7 +44,7 @@ def save_random_weights(pool: Pool, seed: int = 0) -> None:
     import torch
     from safetensors.torch import save_file
 
-    from build_engines.export.timm_source import create
+    from build_engines.export.timm_model import create
 
     for place, backbone in enumerate(pool.backbones):
         torch.manual_seed(seed + place)

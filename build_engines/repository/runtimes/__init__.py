@@ -9,7 +9,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.errors import BuildError
 from build_engines.pool.artifacts import BackboneBuild
-from build_engines.pool.schema import Pool, TimmBackbone
+from build_engines.pool.schema import Pool
 from build_engines.repository.runtimes.embedded import Embedded
 from build_engines.repository.runtimes.onnxruntime import OnnxRuntime
 from build_engines.repository.runtimes.tensorrt import TensorRT
@@ -20,10 +20,10 @@ class Runtime(Protocol):
     """Serve a backbone by one of Triton's backends.
 
     Attributes:
-        only_timm: Whether it serves timm's architectures alone, not what is given as an ONNX file.
+        takes_onnx: Whether it also serves backbones that the pool file gives as ONNX files.
     """
 
-    only_timm: bool
+    takes_onnx: bool
 
     def configure(self, config: ModelConfig) -> None:
         """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
@@ -61,9 +61,9 @@ def check_takes(pool: Pool, runtime: str) -> None:
     Raises:
         BuildError: it cannot, or there is none of this name.
     """
-    others = [backbone.name for backbone in pool.backbones if not isinstance(backbone, TimmBackbone)]
-    if find_runtime(runtime).only_timm and others:
-        able = [name for name, known in RUNTIMES.items() if not known.only_timm]
+    others = [backbone.name for backbone in pool.backbones if backbone.is_onnx]
+    if not find_runtime(runtime).takes_onnx and others:
+        able = [name for name, known in RUNTIMES.items() if known.takes_onnx]
         raise BuildError(
             f"the runtime {runtime!r} cannot serve {', '.join(others)}, given as ONNX files in the pool file; use "
             f"--runtime {' or '.join(able)}"

@@ -19,7 +19,7 @@ from build_engines.doctor.entries import Place
 from build_engines.errors import PlanError
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.pool.manifest import ExportManifest, GraphCheck, PreprocessingCheck
+from build_engines.pool.manifest import ExportManifest, GraphAgreement, PreprocessingAgreement
 from build_engines.pool.schema import load_pool
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.writer import write_backbone
@@ -50,8 +50,8 @@ def build(pool, tmp_path):
             made_of=built.source_fingerprint(),
             onnx_sha256=sha256(built.onnx),
             gmacs=1,
-            graph=GraphCheck(largest_probability_difference=0, class_agreement=1),
-            preprocessing=PreprocessingCheck(
+            graph=GraphAgreement(largest_probability_difference=0, class_agreement=1),
+            preprocessing=PreprocessingAgreement(
                 images=1, largest_pixel_difference=0, mean_pixel_difference=0, class_agreement=1
             ),
         )

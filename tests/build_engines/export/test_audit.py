@@ -15,11 +15,11 @@ from build_engines.costs.costs import Costs
 from build_engines.costs.macs_profile import Profile
 from build_engines.doctor.command import findings_table
 from build_engines.doctor.finding import Finding
-from build_engines.export.audit import Checkup, check_up
+from build_engines.export.audit import Audit, audit_backbone
 from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_operators
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
-from build_engines.tables import checkup_table, profile_table
+from build_engines.tables import audit_table, profile_table
 from tests.support.helpers import CANVAS, backbone_entry, save_random_weights, write_pool
 
 
@@ -79,7 +79,7 @@ def test_each_family_exports_clean(tmp_path, changes, precision):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", **changes)))
     pool = pool.variant(random_weights=True, precision=precision)
     build = PoolBuild.of(pool, tmp_path)
-    seen = check_up(build["a"])
+    seen = audit_backbone(build["a"])
     assert (seen.problem, seen.unlisted, seen.leftovers) == (None, (), ())
     assert 0 < seen.difference < (1e-4 if precision == "fp32" else 1e-2)
     assert seen.peak_bytes > 10**8
@@ -159,14 +159,14 @@ def in_80_columns(table):
 def test_names_and_numbers_are_whole_in_80_columns(tmp_path):
     names = ("mobilenetv2_050_at_160", "mobilenetv2_120d_at_224")
     pool = load_pool(write_pool(tmp_path, *(backbone_entry(name, weights=f"{name}.safetensors") for name in names)))
-    checkups = [Checkup(name, None, ("HannWindow",), ("Gather of a shape",), 2e-7, 12, 2**30, 2**23) for name in names]
+    audits = [Audit(name, None, ("HannWindow",), ("Gather of a shape",), 2e-7, 12, 2**30, 2**23) for name in names]
     measured = {size: Costs(dict.fromkeys(names, 12.345), "ms") for size in (1, 64)}
     profiles = [Profile(backbone, 0.05018, 2_000_000, "w" * 25, "cc-by-nc-4.0") for backbone in pool.backbones]
     for table in (profile_table(pool, profiles), profile_table(pool, profiles, measured)):
         text = in_80_columns(table)
         assert all(word in text for word in (*names, "0.05018"))
     findings = findings_table([Finding(f"entry {name}", "whole " * 20, "nothing " * 20) for name in names])
-    for table in (checkup_table(checkups), findings):
+    for table in (audit_table(audits), findings):
         text = in_80_columns(table)
         assert all(name in text for name in names)
-    assert in_80_columns(checkup_table([Checkup("q" * 90)])).count("q") == 90
+    assert in_80_columns(audit_table([Audit("q" * 90)])).count("q") == 90

@@ -13,18 +13,19 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.errors import BuildError, CheckError
 from build_engines.export import parity as checks
-from build_engines.export.export import export
+from build_engines.export.backbone import export_backbone
 from build_engines.export.onnx_lint import leftovers
-from build_engines.export.parity import check_preprocessing
+from build_engines.export.parity import check_preprocessing, compare_preprocessing
 from build_engines.export.preprocessing import DataConfig, Preprocessing, ServedBackbone, resize_matrix
-from build_engines.export.timm_source import data_config, served
+from build_engines.export.source import source_of
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.pool.schema import load_pool
+from build_engines.pool.schema import TimmBackbone, load_pool
 from build_engines.repository.writer import write_backbone
 from tests.support.helpers import CANVAS, CLASSES, backbone_entry, random_canvases, save_random_weights, write_pool
 
 BRIGHTEST_CHANNEL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+BACKBONE = TimmBackbone(**backbone_entry("photographs"))
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -44,7 +45,8 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def test_fused_preprocessing_agrees_with_timm_on_photographs(canvas, input_size, crop_pct, interpolation):
     data = DataConfig(input_size, crop_pct, interpolation, MEAN, STD)
     served_backbone = ServedBackbone(Preprocessing(canvas, data), BRIGHTEST_CHANNEL)
-    seen = check_preprocessing("photographs", served_backbone, data, sample_canvases(canvas))
+    seen = compare_preprocessing(served_backbone, data, sample_canvases(canvas))
+    check_preprocessing(BACKBONE, seen)
     assert seen.images == 16
     assert seen.mean_pixel_difference <= 0.5
 
@@ -52,8 +54,9 @@ def test_fused_preprocessing_agrees_with_timm_on_photographs(canvas, input_size,
 def test_wrong_preprocessing_is_caught():
     data = DataConfig(32, 0.875, "bicubic", MEAN, STD)
     cropped_too_far = Preprocessing(48, DataConfig(32, 0.7, "bicubic", MEAN, STD))
+    seen = compare_preprocessing(ServedBackbone(cropped_too_far, BRIGHTEST_CHANNEL), data, sample_canvases(48))
     with pytest.raises(CheckError, match="fused preprocessing differs"):
-        check_preprocessing("x", ServedBackbone(cropped_too_far, BRIGHTEST_CHANNEL), data, sample_canvases(48))
+        check_preprocessing(BACKBONE, seen)
 
 
 @pytest.mark.parametrize(("canvas", "input_size", "crop_pct"), [(48, 16, 1.0), (384, 224, 0.875), (32, 48, 0.9)])
@@ -63,13 +66,12 @@ def test_a_flat_image_stays_flat(canvas, input_size, crop_pct):
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
-def test_the_onnx_file_answers_as_pytorch_does(tiny_pool, tiny_build, batch):
-    backbone = tiny_pool.backbone("small")
+def test_the_onnx_file_answers_as_pytorch_does(tiny_build, batch):
     images = random_canvases(batch, seed=3)
     session = onnxruntime.InferenceSession(tiny_build["small"].onnx, providers=["CPUExecutionProvider"])
     (probabilities,) = session.run(None, {"image": images})
     with torch.inference_mode():
-        expected = served(tiny_pool, backbone)(torch.from_numpy(images)).numpy()
+        expected = source_of(tiny_build["small"]).torch_module()(torch.from_numpy(images)).numpy()
     np.testing.assert_allclose(probabilities, expected, atol=1e-5)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
@@ -97,7 +99,7 @@ def test_cnn_graphs_have_no_leftover_of_the_channel_order(tmp_path):
     pool = load_pool(write_pool(tmp_path, entry))
     save_random_weights(pool)
     build = PoolBuild.of(pool, tmp_path)
-    export(build["cnn"], random_canvases(4))
+    export_backbone(build["cnn"], random_canvases(4))
     operators = {node.op_type for node in onnx.load(build["cnn"].onnx).graph.node}
     assert not operators & {"Range", "Gather", "Resize", "BatchNormalization"}
 
@@ -108,7 +110,7 @@ def test_a_vit_asks_nothing_of_bytes_but_their_cast(tmp_path, precision):
     pool = load_pool(write_pool(tmp_path, backbone_entry("vit", precision=precision)))
     save_random_weights(pool)
     build = PoolBuild.of(pool, tmp_path)
-    export(build["vit"], random_canvases(4))
+    export_backbone(build["vit"], random_canvases(4))
     model = onnx.load(build["vit"].onnx)
     assert [node.op_type for node in model.graph.node if "image" in node.input] == ["Cast"]
     assert leftovers(model) == []
@@ -121,7 +123,7 @@ def test_a_file_that_disagrees_is_not_kept(tiny_pool, tmp_path, monkeypatch):
     monkeypatch.setitem(checks.PROBABILITY_TOLERANCES, "fp32", -1.0)
     build = PoolBuild.of(tiny_pool, tmp_path)
     with pytest.raises(CheckError, match="was not kept"):
-        export(build["small"], random_canvases(4))
+        export_backbone(build["small"], random_canvases(4))
     assert list(build["small"].onnx.parent.iterdir()) == []
 
 
@@ -129,7 +131,7 @@ def test_an_export_is_reused_until_weights_or_pool_change(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
     save_random_weights(pool)
     build = PoolBuild.of(pool, tmp_path)
-    export(build["a"], random_canvases(4))
+    export_backbone(build["a"], random_canvases(4))
     assert build["a"].manifest()
 
     cropped = PoolBuild.open(write_pool(tmp_path, backbone_entry("a", crop_pct=0.5)), tmp_path)
@@ -142,7 +144,7 @@ def test_a_damaged_onnx_file_is_not_reused(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
     save_random_weights(pool)
     build = PoolBuild.of(pool, tmp_path)
-    export(build["a"], random_canvases(4))
+    export_backbone(build["a"], random_canvases(4))
     build["a"].onnx.write_bytes(build["a"].onnx.read_bytes()[:-1])
     with pytest.raises(BuildError, match="run build-engines export"):
         build["a"].require_manifest()
@@ -190,6 +192,6 @@ def test_data_config_comes_from_timm_unless_the_pool_says_otherwise(tmp_path):
     del entry["crop_pct"]
     pool = load_pool(write_pool(tmp_path, entry, backbone_entry("b", mean=[0.1, 0.2, 0.3])))
     save_random_weights(pool)
-    taken, overridden = (data_config(b, served(pool, b).backbone) for b in pool.backbones)
+    taken, overridden = (source_of(built).open().data for built in PoolBuild.of(pool, tmp_path))
     assert (taken.crop_pct, taken.interpolation, taken.mean) == (0.875, "bicubic", MEAN)
     assert overridden.mean == (0.1, 0.2, 0.3)

@@ -9,11 +9,11 @@ import onnx
 import pytest
 
 from build_engines.errors import BuildError, CheckError
-from build_engines.export.export import export
-from build_engines.export.fp16 import to_half
+from build_engines.export.backbone import export_backbone
+from build_engines.export.fp16 import to_fp16
 from build_engines.export.parity import PROBABILITY_TOLERANCES
 from build_engines.images.folder import open_image_folder
-from build_engines.images.samples import check_images
+from build_engines.images.samples import comparison_images
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
@@ -36,7 +36,7 @@ def half_file(request, tmp_path_factory):
     build = PoolBuild.of(pool, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROBABILITY_TOLERANCES, "fp16", 0.05)  # random weights at 32 pixels magnify every rounding
-        export(build["a"], random_canvases(4))
+        export_backbone(build["a"], random_canvases(4))
     return build["a"].onnx
 
 
@@ -74,26 +74,26 @@ def test_a_graph_whose_ends_are_not_known_is_refused():
     output = onnx.helper.make_tensor_value_info("image2", onnx.TensorProto.FLOAT, [2, 2])
     model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [matrix], [output]))
     with pytest.raises(BuildError, match="no convolution"):
-        to_half(model)
+        to_fp16(model)
 
 
 def test_precision_is_part_of_what_a_file_is_made_of(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
     save_random_weights(pool)
     build = PoolBuild.of(pool, tmp_path)
-    export(build["a"], random_canvases(4))
+    export_backbone(build["a"], random_canvases(4))
     half = PoolBuild.open(write_pool(tmp_path, backbone_entry("a", precision="fp16")), tmp_path)
     assert half["a"].manifest() is None
 
 
 @pytest.mark.parametrize("name", ["mobilenetv2", "vit"])
 def test_the_first_convolutions_stay_in_full_precision_where_the_answers_do_not_bear_it(tmp_path, name, monkeypatch):
-    monkeypatch.setattr("build_engines.export.export.ENOUGH", 0.0)
+    monkeypatch.setattr("build_engines.export.backbone.USED_TOLERANCE", 0.0)
     monkeypatch.setitem(PROBABILITY_TOLERANCES, "fp16", 0.05)
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", **SMALL[name])))
     pool = pool.variant(random_weights=True, precision="fp16")
     build = PoolBuild.of(pool, tmp_path)
-    record = export(build["a"], random_canvases(4))
+    record = export_backbone(build["a"], random_canvases(4))
     assert record.graph.fp32_convolutions == 3
     graph = onnx.load(build["a"].onnx).graph
     types = types_by_name(graph)
@@ -107,9 +107,9 @@ def test_fp32_convolutions_may_end_inside_a_branch(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", architecture="resnet18", arguments={}, input_size=32)))
     pool = pool.variant(random_weights=True)
     build = PoolBuild.of(pool, tmp_path)
-    export(build["a"], random_canvases(4))
+    export_backbone(build["a"], random_canvases(4))
     model, images = onnx.load(build["a"].onnx), random_canvases(8)
-    half = to_half(model, fp32_convolutions=3)
+    half = to_fp16(model, fp32_convolutions=3)
     assert sum(node.op_type == "Cast" for node in half.graph.node) == 4
     full, mixed = (onnx_probabilities(graph.SerializeToString(), images) for graph in (model, half))
     assert np.abs(full - mixed).max() < 0.05
@@ -119,7 +119,7 @@ def test_answers_too_far_from_full_precision_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(PROBABILITY_TOLERANCES, "fp16", 1e-9)
     pool = load_pool(write_pool(tmp_path, backbone_entry("a", precision="fp16"))).variant(random_weights=True)
     with pytest.raises(CheckError, match=r"in fp16\); the file was not kept; write `precision: fp32`"):
-        export(PoolBuild.of(pool, tmp_path)["a"], random_canvases(4))
+        export_backbone(PoolBuild.of(pool, tmp_path)["a"], random_canvases(4))
 
 
 @pytest.mark.skipif(not (DIGITS / "onnx" / "resnet_32.onnx").exists(), reason="make demo has not been run")
@@ -128,7 +128,7 @@ def test_trained_backbones_answer_in_half_precision_as_in_full(tmp_path, name):
     """What the export accepts, having seen 64 calibration images, is held on the test images."""
     pool = load_pool(ROOT / "pools" / "digits.yaml").variant(precision="fp16")
     build = PoolBuild.of(pool, tmp_path)
-    export(build[name], check_images(pool, DIGITS / "images" / "calibration"))
+    export_backbone(build[name], comparison_images(pool, DIGITS / "images" / "calibration"))
     images = open_image_folder(DIGITS / "images" / "test", pool.labels).canvases(pool.canvas)
     full, half = (onnx_probabilities(file, images) for file in (DIGITS / "onnx" / f"{name}.onnx", build[name].onnx))
     assert np.mean(full.argmax(axis=1) == half.argmax(axis=1)) >= 0.995

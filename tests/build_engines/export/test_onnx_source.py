@@ -13,10 +13,12 @@ from typer.testing import CliRunner
 from build_engines.cli import app
 from build_engines.costs.macs_profile import profile
 from build_engines.errors import CheckError, PoolError, WeightsError
-from build_engines.export.export import check_pool, export, open_model
+from build_engines.export.backbone import check_sources, export_backbone
 from build_engines.export.onnx_lint import leftovers, unlisted_operators
 from build_engines.export.onnx_macs import count_gmacs, uncountable
-from build_engines.export.timm_source import create, gmacs
+from build_engines.export.source import source_of
+from build_engines.export.timm_model import create
+from build_engines.export.timm_source import TimmSource
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
@@ -45,7 +47,7 @@ def pool_with(folder, file=None, **changes):
 
 def exported(pool, folder, images=None):
     (built,) = PoolBuild.of(pool, folder / "build")
-    return export(built, sample_canvases(CANVAS) if images is None else images), built.onnx
+    return export_backbone(built, sample_canvases(CANVAS) if images is None else images), built.onnx
 
 
 def by_hand(path, images, layout="NCHW", colours="RGB", value_range=1, mean=(0, 0, 0), std=(1, 1, 1), output="logits"):
@@ -215,7 +217,7 @@ def test_a_file_that_is_no_classifier_is_refused_before_any_work(tmp_path, how, 
     pool = pool_with(tmp_path)
     spoil(tmp_path / "theirs.onnx", how)
     with pytest.raises(WeightsError, match=says):
-        check_pool(pool)
+        check_sources(PoolBuild.of(pool))
 
 
 @pytest.mark.parametrize("content", [b"", b"no model" * 9, None])
@@ -226,7 +228,7 @@ def test_what_is_no_onnx_file_is_refused(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(WeightsError, match="no ONNX file" if content is not None else "is not there"):
-        check_pool(pool)
+        check_sources(PoolBuild.of(pool))
 
 
 def test_a_batch_that_is_fixed_inside_is_refused(tmp_path):
@@ -237,14 +239,14 @@ def test_a_batch_that_is_fixed_inside_is_refused(tmp_path):
     flatten.CopyFrom(helper.make_node("Reshape", ["pooled", "shape"], ["flat"]))
     onnx.save(model, tmp_path / "theirs.onnx")
     with pytest.raises(WeightsError, match="batch, export it with a batch that is free"):
-        open_model(pool, pool.backbones[0])
+        source_of(PoolBuild.of(pool)["theirs"]).open()
 
 
 @pytest.mark.parametrize("output", ["logits", "probabilities"])
 def test_answers_that_are_no_numbers_are_refused(tmp_path, output):
     pool = pool_with(tmp_path, {"scale": np.nan}, output=output)
     with pytest.raises(WeightsError, match="answers NaN to photographs"):
-        open_model(pool, pool.backbones[0])
+        source_of(PoolBuild.of(pool)["theirs"]).open()
 
 
 def test_a_graph_that_cannot_be_cast_is_refused_by_name(tmp_path):
@@ -295,6 +297,8 @@ def test_nothing_of_an_onnx_file_is_guessed(tmp_path):
 def test_it_is_no_architecture_of_timms(tmp_path):
     with pytest.raises(PoolError, match=r"'theirs' is the file theirs\.onnx"):
         create(pool_with(tmp_path).backbones[0])
+    with pytest.raises(PoolError, match=r"the ONNX file theirs\.onnx, not a PyTorch module"):
+        source_of(PoolBuild.of(pool_with(tmp_path))["theirs"]).torch_module()
 
 
 def test_a_cost_that_cannot_be_counted_must_be_given(tmp_path):
@@ -305,7 +309,7 @@ def test_a_cost_that_cannot_be_counted_must_be_given(tmp_path):
     with pytest.raises(WeightsError, match=r"cannot be counted \(Einsum\); write `gmacs"):
         exported(pool, tmp_path)
     given = load_pool(write_pool(tmp_path, onnx_entry("theirs", gmacs=1.5)))
-    assert exported(given, tmp_path)[0].gmacs == profile(given, given.backbones[0]).gmacs == 1.5
+    assert exported(given, tmp_path)[0].gmacs == profile(PoolBuild.of(given)["theirs"]).gmacs == 1.5
 
 
 @pytest.mark.parametrize(
@@ -319,9 +323,11 @@ def test_a_cost_that_cannot_be_counted_must_be_given(tmp_path):
 )
 def test_counted_costs_are_those_that_torch_counts(tmp_path, architecture, arguments, side):
     entry = backbone_entry("a", architecture=architecture, arguments=arguments, input_size=side)
-    backbone = load_pool(write_pool(tmp_path, entry)).backbones[0]
+    pool = load_pool(write_pool(tmp_path, entry))
+    backbone = pool.backbones[0]
     image = torch.zeros(1, 3, side, side)
     free = ({0: torch.export.Dim("batch", min=1)},)
     program = torch.onnx.export(create(backbone), (image.repeat(2, 1, 1, 1),), dynamo=True, dynamic_shapes=free)
     assert uncountable(program.model_proto) == []
-    assert count_gmacs(program.model_proto, image.numpy()) == pytest.approx(gmacs(backbone), rel=1e-9)
+    counted = TimmSource(pool, backbone).gmacs()
+    assert count_gmacs(program.model_proto, image.numpy()) == pytest.approx(counted, rel=1e-9)

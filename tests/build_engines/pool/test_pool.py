@@ -8,7 +8,8 @@ from safetensors.torch import save_file
 
 from build_engines.errors import PoolError, WeightsError
 from build_engines.export.timm_catalog import check_architecture, check_pretrained
-from build_engines.export.timm_source import create, gmacs, load, served
+from build_engines.export.timm_model import create, load
+from build_engines.export.timm_source import TimmSource
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import backbone_entry, save_random_weights, write_pool
@@ -92,7 +93,7 @@ def test_arguments_that_an_architecture_does_not_take_are_named(tmp_path):
 def test_an_input_size_that_an_architecture_does_not_take_is_named(tmp_path):
     pool = pool_of(tmp_path, backbone_entry("a", arguments={}, input_size=8))
     with pytest.raises(PoolError, match=r"vit_tiny_patch16_224 takes no images of input_size 8: .*larger"):
-        gmacs(pool.backbones[0])
+        TimmSource(pool, pool.backbones[0]).gmacs()
 
 
 def test_missing_weights_are_named(tmp_path):
@@ -128,7 +129,7 @@ def test_weights_in_another_format_are_told_how_to_become_safetensors(tmp_path, 
 def test_weights_that_cannot_be_read_say_why(tmp_path, monkeypatch):
     pool = pool_of(tmp_path, backbone_entry("a"))
     save_random_weights(pool)
-    monkeypatch.setattr("build_engines.export.timm_source.load_file", lambda path: Path(path, "below").read_bytes())
+    monkeypatch.setattr("build_engines.export.timm_model.load_file", lambda path: Path(path, "below").read_bytes())
     with pytest.raises(WeightsError, match=r"cannot read .*a\.safetensors: .*Not a directory"):
         load(pool, pool.backbones[0])
 
@@ -142,7 +143,7 @@ def test_one_weights_file_serves_two_input_sizes(tmp_path, changes):
     models = [load(pool, backbone).state_dict() for backbone in pool.backbones]
     same = [name for name in models[0] if models[0][name].equal(models[1].get(name))]
     assert set(models[0]) - set(same) <= {"pos_embed"}
-    assert gmacs(pool.backbone("large")) > 2 * gmacs(pool.backbone("small"))
+    assert TimmSource(pool, pool.backbone("large")).gmacs() > 2 * TimmSource(pool, pool.backbone("small")).gmacs()
 
 
 def test_an_unknown_tag_names_those_there_are(tmp_path):
@@ -171,7 +172,7 @@ def test_random_weights_answer_differently_for_different_images(tmp_path, change
     assert pool.name == "tiny-random"
     images = torch.from_numpy(sample_canvases(pool.canvas))
     with torch.inference_mode():
-        first, again = (served(pool, pool.backbones[0])(images) for _ in range(2))
+        first, again = (TimmSource(pool, pool.backbones[0]).torch_module()(images) for _ in range(2))
     assert first.equal(again)
     assert 0.25 < first.max(dim=1).values.median() < 0.99
     assert (first[0] - first[-1]).abs().max() > 0.01
@@ -183,4 +184,5 @@ def test_random_weights_answer_differently_for_different_images(tmp_path, change
 )
 def test_costs_are_the_published_multiply_accumulates(tmp_path, architecture, published_gmacs):
     entry = backbone_entry("a", architecture=architecture, arguments={}, input_size=224)
-    assert gmacs(pool_of(tmp_path, entry).backbones[0]) == pytest.approx(published_gmacs, rel=0.02)
+    pool = pool_of(tmp_path, entry)
+    assert TimmSource(pool, pool.backbones[0]).gmacs() == pytest.approx(published_gmacs, rel=0.02)

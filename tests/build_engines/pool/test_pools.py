@@ -14,10 +14,10 @@ import torch
 from timm.data import ImageNetInfo
 from torch import nn
 
-from build_engines.export.parity import check_preprocessing
+from build_engines.export.parity import check_preprocessing, compare_preprocessing
 from build_engines.export.preprocessing import Preprocessing, ServedBackbone
-from build_engines.export.timm_catalog import check_architecture, check_pretrained, licence
-from build_engines.export.timm_source import create, data_config
+from build_engines.export.timm_catalog import check_architecture, check_pretrained, pretrained_licence
+from build_engines.export.timm_model import create, data_config
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.schema import load_pool
 
@@ -46,7 +46,7 @@ def test_timm_has_the_weights_that_a_pool_names(pool, backbone):
 @pytest.mark.parametrize("name", POOLS)
 def test_a_pool_file_names_the_licence_of_its_weights(name):
     said = re.search(r"^# Licence .*: (\S+)$", (FOLDER / f"{name}.yaml").read_text(), re.MULTILINE)
-    assert {licence(backbone) for backbone in POOLS[name].backbones} == {said[1]}
+    assert {pretrained_licence(backbone) for backbone in POOLS[name].backbones} == {said[1]}
 
 
 @pytest.mark.parametrize(("pool", "backbone"), BACKBONES)
@@ -63,7 +63,8 @@ def test_efficientnets_keep_their_own_resolution(backbone):
 @pytest.mark.parametrize(("canvas", "data"), distinct_preprocessing())
 def test_fused_preprocessing_agrees_with_timm_on_photographs(canvas, data):
     served = ServedBackbone(Preprocessing(canvas, data), BRIGHTEST_CHANNEL)
-    seen = check_preprocessing("photographs", served, data, sample_canvases(canvas))
+    seen = compare_preprocessing(served, data, sample_canvases(canvas))
+    check_preprocessing(POOLS["resnet"].backbones[0], seen)
     assert seen.mean_pixel_difference <= 0.5
     assert seen.largest_pixel_difference <= 4
 

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from build_engines.cli import app
-from build_engines.export.export import export
+from build_engines.export.backbone import export_backbone
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from cascade_client import CascadeClient
@@ -69,7 +69,7 @@ def test_a_kept_cascade_of_another_canvas_goes_on_being_served_encoded(repositor
     pool = load_pool(write_pool(tmp_path, backbone_entry("other"), name="other", canvas=48))
     save_random_weights(pool)
     build = PoolBuild.of(pool, tmp_path / "build")
-    export(build["other"], random_canvases(16, size=48))
+    export_backbone(build["other"], random_canvases(16, size=48))
     entries, cascade = write(pool, build, repository_copy)
     assert "also holds" in entries
     assert cascade == (

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from build_engines.export import timm_source as backbones
+from build_engines.export.timm_source import TimmSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from build_engines.repository.runtimes.cuda_graph_batches import ladder
@@ -41,7 +41,7 @@ def made(request, tmp_path_factory):
     pool = load_pool(write_pool(folder, backbone_entry("net", **changes)))
     program = make_program(PoolBuild(pool, folder)["net"])
     shutil.copyfile(program, folder / "model.pt2")
-    return folder, backbones.served(pool, pool.backbones[0])
+    return folder, TimmSource(pool, pool.backbones[0]).torch_module()
 
 
 def config(folder, precision="fp16"):

@@ -14,7 +14,7 @@ MODEL = Path(__file__).with_name("model.py")
 class Embedded:
     """Serve a backbone by ONNX Runtime on one CPU core an instance."""
 
-    only_timm = False
+    takes_onnx = True
 
     def configure(self, config: ModelConfig) -> None:
         """Choose the Python backend, one instance, one thread."""

@@ -13,7 +13,7 @@ from build_engines.repository.runtimes.warmup import add_warmup
 class OnnxRuntime:
     """Serve a backbone's ONNX file as it is."""
 
-    only_timm = False
+    takes_onnx = True
 
     def configure(self, config: ModelConfig) -> None:
         """Choose the backend and one instance, on a GPU where there is one; the graph is optimised on loading."""

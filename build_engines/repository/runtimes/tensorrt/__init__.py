@@ -16,7 +16,7 @@ from build_engines.repository.runtimes.warmup import add_warmup
 class TensorRT:
     """Serve a backbone's plan, one instance on every GPU."""
 
-    only_timm = False
+    takes_onnx = True
 
     def configure(self, config: ModelConfig) -> None:
         """Choose the backend, GPUs, and CUDA graphs of a ladder of batch sizes; other sizes run without a graph."""

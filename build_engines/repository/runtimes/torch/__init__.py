@@ -18,7 +18,7 @@ PRECISIONS = ("fp16", "bf16", "fp32")
 class Torch:
     """Serve a backbone's exported program: on a GPU compiled and on CUDA graphs, on a CPU as it is."""
 
-    only_timm = True  # a program is exported of a PyTorch module
+    takes_onnx = False  # a program is exported from a PyTorch module
 
     def configure(self, config: ModelConfig) -> None:
         """Choose the Python backend, a GPU where there is one, FP16 there, and the batch sizes that get a graph."""

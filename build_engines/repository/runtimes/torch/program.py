@@ -12,8 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from build_engines.errors import CheckError
 from build_engines.export.parity import BATCHES, PROBABILITY_TOLERANCES
 from build_engines.export.preprocessing import ServedBackbone
-from build_engines.export.timm_catalog import of_timm
-from build_engines.export.timm_source import served
+from build_engines.export.source import source_of
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import BackboneBuild
 from build_engines.support.atomic_files import sha256, write_text_whole, write_whole
@@ -39,7 +38,7 @@ def make_program(built: BackboneBuild) -> Path:
         CheckError: the program does not agree with the backbone; it is not kept.
     """
     if not _is_current(built):
-        module = served(built.pool, of_timm(built.backbone))
+        module = source_of(built).torch_module()
         write_whole(built.program, lambda aside: _write(built.name, module, built.pool.canvas, aside))
         record = ProgramRecord(made_of=built.source_fingerprint(), program_sha256=sha256(built.program))
         write_text_whole(built.program_record_file, record.model_dump_json(indent=2))
