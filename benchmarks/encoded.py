@@ -29,7 +29,7 @@ from sklearn.datasets import load_sample_images
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
 
 from build_engines.repository.cascade_entry import put_cascade
-from build_engines.repository.writer import write_encoded
+from build_engines.repository.encoded import write_encoded
 from cascade_client import CascadeClient
 from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_cascade.errors import PredictionError
 from build_engines.images.folder import ImageFolder
+from build_engines.repository.entry import MADE_FROM
 from build_engines.repository.served_model import runtime_of, weights_of
-from build_engines.repository.writer import MADE_FROM
 from build_engines.support.atomic_files import fingerprint
 
 

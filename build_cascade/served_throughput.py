@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import count
 from pathlib import Path
 from typing import Any, Self
 
@@ -98,16 +97,14 @@ def measure_speeds(build: PoolBuild, folder: Path, url: str, cascade: Path, tell
         return False
     canvases = open_image_folder(folder, build.pool.labels).sample(MEASURED_IMAGES).canvases(build.pool.canvas)
     check_served(read_cascade(cascade), canvases, url)
-    ways, done = _ways(build.pool), count(1)
-    total = len(ways) * throughput.ROUNDS
-    rates = throughput.measure(url, ways, canvases, lambda: tell("measuring", next(done), total))
+    rates = throughput.measure(url, _routes(build.pool), canvases, tell)
     speeds = Speeds(made_of=_made_of(build, cascade), served_as=served_as, images_per_s=rates)
     as_costs(rates, throughput.DEFAULT_LOAD, configs).write(build.measured_costs)
     write_text_whole(build.throughput, speeds.model_dump_json(indent=1))
     return True
 
 
-def _ways(pool: Pool) -> dict[str, list[str]]:
+def _routes(pool: Pool) -> dict[str, list[str]]:
     names = [backbone.name for backbone in pool.backbones]
     return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
 

@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from build_engines.costs.costs import Costs
 from build_engines.costs.latency import measure_costs
-from build_engines.costs.throughput import ROUNDS, Load
+from build_engines.costs.throughput import Load
+from build_engines.doctor.examine import examine, find_place, shared_memory_bytes, size_bytes
 from build_engines.errors import BuildError
 from build_engines.export.audit import audit_pools
 from build_engines.export.export import export_pool
 from build_engines.images.folder import order_note
-from build_engines.plans.command import commands, make_plans, options_of
-from build_engines.plans.record import HardwareCompatibility
+from build_engines.plans.pool_plans import PlanBuilder, check_results, not_exported_note, trtexec_commands
+from build_engines.plans.record import HardwareCompatibility, PlanSettings
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.pool.schema import Precision, load_pool
-from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.encoded import MAX_PIXELS
-from build_engines.repository.runtimes import RUNTIMES, check_takes
+from build_engines.repository.foreign_entries import foreign_entry_notes
+from build_engines.repository.runtimes import RUNTIMES
 from build_engines.repository.runtimes.torch import PRECISIONS
-from build_engines.repository.writer import backbone_entry, remove_encoded, write_encoded, write_files
+from build_engines.repository.writer import write_repository
 from build_engines.support.console import ProgressBars, Version, friendly_errors, print_notes, progress_bar
-from build_engines.tables import audit_table, export_table, profile_table
+from build_engines.tables import audit_table, export_table, findings_table, plan_table, profile_table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
@@ -116,24 +115,10 @@ def repository(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
-    from build_engines.repository.foreign_entries import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
-        canvas_of_encoded,
-        kept_of_others,
-    )
-
     build = PoolBuild.open(pool, root)
-    check_takes(build.pool, runtime)
-    entries = [backbone_entry(built, runtime, precision) for built in build]
-    for config, files in entries:  # of all or none: half a repository of one runtime serves nobody
-        wrote = write_files(output, config, files)
-        console.print(f"{output / config.name}: {'written' if wrote else 'reused'}")
-    put_cascade(output)
-    if not encoded:
-        remove_encoded(output)
-    canvas = canvas_of_encoded(output, build.pool)
-    for name, wrote in write_encoded(canvas, output, max_pixels).items() if encoded else ():
-        console.print(f"{output / name}: {'written' if wrote else 'reused'}")
-    print_notes(console, kept_of_others(output, build.pool))
+    for entry in write_repository(build, output, runtime, precision, encoded, max_pixels):
+        console.print(str(entry))
+    print_notes(console, foreign_entry_notes(output, build.pool))
 
 
 @app.command()
@@ -166,13 +151,15 @@ def profile(
     url: Url = DEFAULT_URL,
     root: Root = BUILD_ROOT,
 ) -> None:
-    """Count the multiply-accumulates of every backbone; with --batch, measure the served ones too."""
-    from build_engines.costs.macs_profile import profile  # noqa: PLC0415 (torch takes seconds)
+    """Count the multiply-accumulates of every backbone; with --batch, also measure the served ones."""
+    from build_engines.costs.macs_profile import profile_pool  # noqa: PLC0415 (torch takes seconds)
 
     build = PoolBuild.open(pool, root)
+    loads = [Load(clients, size) for size in sorted(set(batch or ()))]
     with progress_bar(console) as progress:
-        profiles = [profile(built) for built in progress.track(build, description="counting")]
-    measured = _measure(build, url, [Load(clients, size) for size in sorted(set(batch or ()))])
+        report = ProgressBars(progress).report
+        profiles = profile_pool(build, report)
+        measured = measure_costs(build, url, loads, report) if loads else {}
     console.print(profile_table(build.pool, profiles, measured))
     for size in measured:
         console.print(f"for build-cascade search --costs: {build.costs_at(size)}", soft_wrap=True)
@@ -192,15 +179,26 @@ def plan(
 ) -> None:
     """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
     build = PoolBuild.open(pool, root)
-    work = options_of(build, workspace_mib, version_compatible, hardware_compatibility, tf32)
+    settings = PlanSettings(
+        workspace_mib=workspace_mib,
+        version_compatible=version_compatible,
+        hardware_compatibility=hardware_compatibility,
+        tf32=tf32,
+    )
     if trtexec:
-        for command in commands(build, work):
-            typer.echo(command)
-        if absent := [built.name for built in build if not built.onnx.is_file()]:
-            typer.echo(f"note: not exported yet: {', '.join(absent)}; run build-engines export first", err=True)
+        typer.echo("\n".join(trtexec_commands(build, settings)))
+        if note := not_exported_note(build):
+            typer.echo(note, err=True)
         return
     print_notes(console, [order_note(images, build.pool.labels)])
-    make_plans(build, work, images, console)
+    builder = PlanBuilder.find()
+    console.print(str(builder))
+    if builder.comparison_obstacle:
+        console.print(f"plans are not compared with ONNX Runtime: {builder.comparison_obstacle}")
+    with progress_bar(console) as progress:
+        results = builder.build_plans(build, settings, images, ProgressBars(progress).report)
+    console.print(plan_table(results))
+    check_results(results)
 
 
 @app.command()
@@ -214,25 +212,9 @@ def doctor(
     shm_size: ShmSize = None,
 ) -> None:
     """Say what in a model repository fits and what does not, and what to do; 1 if anything does not."""
-    from build_engines.doctor.command import (  # noqa: PLC0415 (cascade.json is not read where plans are built)
-        examine,
-        findings_table,
-        shared_memory_bytes,
-        size_bytes,
-        this_place,
-    )
-
     build = PoolBuild.open(pool, root) if pool else None
     shared_bytes = size_bytes(shm_size) if shm_size else shared_memory_bytes()
-    findings = examine(repository, build, log, this_place(tensorrt), shared_bytes)
+    findings = examine(repository, build, log, find_place(tensorrt), shared_bytes)
     console.print(findings_table(findings))
-    if not all(finding.is_well for finding in findings):
+    if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)
-
-
-def _measure(build: PoolBuild, url: str, loads: Sequence[Load]) -> dict[int, Costs]:
-    if not loads:
-        return {}
-    with progress_bar(console) as progress:
-        task = progress.add_task("measuring", total=len(loads) * len(build) * ROUNDS)
-        return measure_costs(build, url, loads, lambda: progress.advance(task))

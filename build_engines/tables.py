@@ -7,12 +7,16 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from rich.markup import escape
 from rich.table import Table
 
 from build_engines.costs.costs import Costs
 from build_engines.costs.published import published
+from build_engines.doctor.finding import Finding
 from build_engines.export.audit import Audit
 from build_engines.export.export import ExportedBackbone
+from build_engines.plans.pool_plans import PlanResult
+from build_engines.plans.record import PlanAgreement, PlanRecord
 from build_engines.pool.schema import Pool
 
 if TYPE_CHECKING:
@@ -83,6 +87,26 @@ def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int
     return keep_whole(table, "backbone", "pixels", "GMACs", "published")
 
 
+def plan_table(results: Sequence[PlanResult]) -> Table:
+    """Return the size of each plan, the time it took to build, and its agreement with ONNX Runtime."""
+    table = Table("backbone", "batch", "seconds", "MB", "plan − ONNX Runtime", "")
+    for result in results:
+        if result.record is None:
+            table.add_row(result.name, *4 * [NOTHING], "no plan", style="red")
+        else:
+            table.add_row(result.name, *_plan_row(result.record), "built" if result.is_new else "reused")
+    return keep_whole(table, "backbone")
+
+
+def findings_table(findings: Sequence[Finding]) -> Table:
+    """Return everything as one table."""
+    table = Table("", "what", "found", "what to do")
+    for finding in findings:
+        mark = "[green]✓[/]" if finding.is_ok else "[bold red]✗[/]"
+        table.add_row(mark, escape(finding.subject), escape(finding.found), escape(finding.advice))
+    return keep_whole(table, "what")
+
+
 def keep_whole(table: Table, *headers: str) -> Table:
     """Give some columns the width they need, before all others; what still does not fit is folded, never cut."""
     for column in table.columns:
@@ -94,3 +118,15 @@ def keep_whole(table: Table, *headers: str) -> Table:
 
 def _number(value: float | None, unit: float, form: str) -> str:
     return NOTHING if value is None else format(value / unit, form)
+
+
+def _plan_row(record: PlanRecord) -> tuple[str, ...]:
+    batch = " / ".join(map(str, record.options.batch))
+    return batch, f"{record.seconds:.0f}", f"{record.size_bytes / 1e6:.1f}", _plan_agreement(record.check)
+
+
+def _plan_agreement(agreement: PlanAgreement | None) -> str:
+    if agreement is None:
+        return "not compared"
+    difference, same = agreement.largest_probability_difference, agreement.class_agreement
+    return f"{difference:.0e}, same class on {same:.1%} of {agreement.images}"

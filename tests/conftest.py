@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from build_engines.export.backbone import export_backbone
+from build_engines.export.export import export_pool
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
-from build_engines.repository.cascade_entry import put_cascade
-from build_engines.repository.writer import write_backbone, write_encoded
+from build_engines.repository.writer import write_repository
 from cascade_core.spec import Cascade, OperatingPoint, Serving, Stage
 from embedded_server import EmbeddedServer
 from tests.support.helpers import (
@@ -49,8 +48,7 @@ def tiny_pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
 @pytest.fixture(scope="session")
 def tiny_build(tiny_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> PoolBuild:
     build = PoolBuild.of(tiny_pool, tmp_path_factory.mktemp("build"))
-    for built in build:
-        export_backbone(built, random_canvases(16))
+    export_pool(build, random_canvases(16))
     return build
 
 
@@ -76,14 +74,9 @@ def tiny_cascade(tiny_build: PoolBuild) -> Cascade:
 
 
 @pytest.fixture(scope="session")
-def tiny_repository(
-    tiny_pool: Pool, tiny_build: PoolBuild, tiny_cascade: Cascade, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def tiny_repository(tiny_build: PoolBuild, tiny_cascade: Cascade, tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("model_repository")
-    for built in tiny_build:
-        write_backbone(built, repository, "embedded")
-    put_cascade(repository)
-    write_encoded(CANVAS, repository)
+    write_repository(tiny_build, repository)
     (repository / "cascade" / "cascade.json").write_text(tiny_cascade.to_json())
     return repository
 

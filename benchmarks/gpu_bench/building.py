@@ -10,12 +10,15 @@ from rich.console import Console
 
 from build_engines.export.backbone import export_backbone
 from build_engines.export.source import source_of
-from build_engines.plans.command import make_plans, options_of
+from build_engines.plans.pool_plans import PlanBuilder, check_results
+from build_engines.plans.record import PlanSettings
 from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.pool.schema import Pool
+from build_engines.repository.backbone_entry import backbone_config, write_backbone
 from build_engines.repository.cascade_entry import CASCADE, copy_cascade
+from build_engines.repository.entry import write_hashed_entry
 from build_engines.repository.runtimes import RUNTIMES
-from build_engines.repository.writer import backbone_config, write_backbone, write_files
+from build_engines.tables import plan_table
 from cascade_core.spec import Cascade, Serving, Stage
 from gpu_bench.deck import candidates
 from gpu_bench.studies import Line
@@ -41,9 +44,17 @@ def build_backbones(build: PoolBuild, repository: Path, runtime: str, console: C
             console.print(f"exporting {built.name}")
             export_backbone(built, images)
     if runtime == "tensorrt":
-        make_plans(build, options_of(build, MAX_WORKSPACE_MIB, False, "none", False), None, console)
+        _build_plans(build, console)
     for built in build:
         write_backbone(built, repository, runtime)
+
+
+def _build_plans(build: PoolBuild, console: Console) -> None:
+    builder = PlanBuilder.find()
+    console.print(str(builder))
+    results = builder.build_plans(build, PlanSettings(workspace_mib=MAX_WORKSPACE_MIB))
+    console.print(plan_table(results))
+    check_results(results)
 
 
 def _write_program(built: BackboneBuild, repository: Path) -> None:
@@ -52,7 +63,7 @@ def _write_program(built: BackboneBuild, repository: Path) -> None:
     It takes minutes to make for a pool, and the PyTorch at hand may not be able to.
     """
     runtime = RUNTIMES["torch"]
-    write_files(repository, backbone_config(built.pool, built.backbone, runtime), runtime.files(built))
+    write_hashed_entry(repository, backbone_config(built, runtime), runtime.files(built))
 
 
 def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repository: Path, max_images: int) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from build_engines.export.source import source_of
-from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.pool.schema import Backbone
+from build_engines.support.progress import OnProgress, ignore_progress, tracked
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class Profile:
     parameters: int
     weights: str
     licence: str | None
+
+
+def profile_pool(build: PoolBuild, on_progress: OnProgress = ignore_progress) -> list[Profile]:
+    """Count the cost of one image in every backbone of a pool; raises what `profile` does."""
+    return [profile(built) for built in tracked(list(build), "counting", on_progress)]
 
 
 def profile(built: BackboneBuild) -> Profile:

@@ -1,33 +1,32 @@
-"""Measure images a second through the served models, interleaved so that noise hits all alike."""
+"""Images per second of the served models, measured in interleaved rounds so that noise affects all alike."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
 from build_engines.images.canvas import Canvas
 from build_engines.repository.served_model import ServedModel
+from build_engines.support.progress import OnProgress, ignore_progress, tracked
 
 ROUNDS = 3
 ROUND_S = 1.0
 
-OnRound = Callable[[], None]
-
 
 @dataclass(frozen=True)
 class Load:
-    """Say how the served models are asked."""
+    """How the served models are called."""
 
     clients: int = 4
     batch_images: int = 8
 
     @property
     def in_words(self) -> str:
-        """Say what was measured."""
+        """What was measured, for the source of costs."""
         clients, images = _counted(self.clients, "client"), _counted(self.batch_images, "image")
         return f"served, {clients}, {images} a request, median of {ROUNDS} rounds"
 
@@ -36,22 +35,25 @@ DEFAULT_LOAD = Load()
 
 
 def measure(
-    url: str, asks: Mapping[str, list[str]], canvases: Canvas, on_round: OnRound, load: Load = DEFAULT_LOAD
+    url: str,
+    routes: Mapping[str, list[str]],
+    canvases: Canvas,
+    on_progress: OnProgress = ignore_progress,
+    load: Load = DEFAULT_LOAD,
 ) -> dict[str, float]:
-    """Return the median images a second of each way to answer.
+    """Measure the median images per second of each route.
 
     Args:
         url: host:port of Triton's gRPC service.
-        asks: For each way, the models that every image is sent to, one after another.
-        canvases: UINT8 [N, S, S, 3], the images; sent over and over, in order, by several clients at once.
-        on_round: Told when one round of one way is done.
+        routes: By name, the models that every image is sent to, one after another.
+        canvases: UINT8 [N, S, S, 3], the images; sent repeatedly, in order, by several clients at once.
+        on_progress: Called for each round of each route.
         load: How many clients, and images a request.
     """
-    rates: dict[str, list[float]] = {name: [] for name in asks}
-    for _ in range(ROUNDS):
-        for name, models in asks.items():
-            rates[name].append(_round(url, models, canvases, load))
-            on_round()
+    rates: dict[str, list[float]] = {name: [] for name in routes}
+    title = f"measuring, {_counted(load.batch_images, 'image')} a request"
+    for name in tracked(list(routes) * ROUNDS, title, on_progress):
+        rates[name].append(_round(url, routes[name], canvases, load))
     return {name: statistics.median(values) for name, values in rates.items()}
 
 

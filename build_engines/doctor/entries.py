@@ -13,8 +13,7 @@ from build_engines.doctor.finding import Finding
 from build_engines.plans.record import Device, PlanRecord
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import SERVED_NAMES
-from build_engines.repository.cascade_entry import VERSION
-from build_engines.repository.writer import MADE_FROM, SHA256
+from build_engines.repository.entry import MADE_FROM, SHA256, VERSION
 from build_engines.support.atomic_files import sha256
 
 BACKENDS = ("onnxruntime", "python", "tensorrt")

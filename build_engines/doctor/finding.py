@@ -20,6 +20,6 @@ class Finding:
     advice: str = ""
 
     @property
-    def is_well(self) -> bool:
+    def is_ok(self) -> bool:
         """Tell whether there is nothing to do."""
         return not self.advice

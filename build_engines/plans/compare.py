@@ -1,6 +1,6 @@
-"""Run a plan beside ONNX Runtime on real images: it must answer as the file that it was built of.
+"""Compare a plan with ONNX Runtime on real images: it must answer as the ONNX file does that it was built from.
 
-NVIDIA's polygraphy runs the plan; where it cannot, nothing is compared, and that is said.
+NVIDIA's polygraphy runs the plan; where it cannot, nothing is compared, and the command prints why.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from build_engines.errors import CheckError, PlanError
 from build_engines.images.canvas import Canvas
-from build_engines.plans.record import PlanCheck, PlanOptions
+from build_engines.plans.record import PlanAgreement, PlanOptions
 from build_engines.pool.schema import Backbone, Precision
 
 NEEDED = ("polygraphy", "onnxruntime")
@@ -29,8 +29,8 @@ Floats = npt.NDArray[np.float32]
 Run = Callable[[Canvas], Floats]
 
 
-def obstacle() -> str | None:
-    """Say what keeps plans from being compared here and what helps; None if nothing does."""
+def comparison_obstacle() -> str | None:
+    """Return why plans cannot be compared here, and what helps; None if they can."""
     if lacking := [name for name in NEEDED if find_spec(name) is None]:
         return f"pip install {' '.join(lacking)}"
     from polygraphy.cuda import wrapper  # noqa: PLC0415 (optional)
@@ -39,13 +39,13 @@ def obstacle() -> str | None:
     try:
         wrapper()
     except (PolygraphyException, OSError) as error:
-        return f"polygraphy finds no CUDA runtime ({error}); put the folder of libcudart.so on LD_LIBRARY_PATH"
+        return f"polygraphy finds no CUDA runtime ({error}); add the folder of libcudart.so to LD_LIBRARY_PATH"
     return None
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Compare plans with ONNX Runtime on the same images.
+    """The images that plans and ONNX Runtime are compared on.
 
     Attributes:
         trt: TensorRT's Python module.
@@ -55,31 +55,31 @@ class Comparison:
     trt: Any
     images: Canvas
 
-    def check(self, backbone: Backbone, onnx: Path, options: PlanOptions, plan: bytes) -> PlanCheck:
-        """Compare a plan with the ONNX file that it was built of, at the batch sizes that it was built for.
+    def check(self, backbone: Backbone, onnx: Path, options: PlanOptions, plan: bytes) -> PlanAgreement:
+        """Compare a plan with the ONNX file that it was built from, at the batch sizes that it was built for.
 
         Raises:
-            CheckError: the plan answers otherwise.
+            CheckError: the plan's answers differ beyond the tolerance.
             PlanError: the plan does not run on this GPU.
         """
         sizes = sorted(set(options.batch))
         theirs = answers(_onnx_runtime(onnx), self.images, sizes[0])
-        check = agreement(_plan_answers(self.trt, backbone, plan, self.images, sizes), theirs)
-        require_agreement(backbone, check, tolerance_of(backbone.precision, options))
-        return check
+        agreement = compare_answers(_plan_answers(self.trt, backbone, plan, self.images, sizes), theirs)
+        check_agreement(backbone, agreement, tolerance_of(backbone.precision, options))
+        return agreement
 
 
 def answers(run: Run, images: Canvas, size: int) -> Floats:
-    """Return what `run` answers to all images, in batches of one size, the last one filled up: FP32 [N, C]."""
+    """Return the answers of `run` for all images, in batches of one size, the last one padded: FP32 [N, C]."""
     batches = -(-len(images) // size)
-    filled = np.resize(images, (batches * size, *images.shape[1:]))
-    return np.concatenate([run(part) for part in np.split(filled, batches)])[: len(images)]
+    padded = np.resize(images, (batches * size, *images.shape[1:]))
+    return np.concatenate([run(part) for part in np.split(padded, batches)])[: len(images)]
 
 
-def agreement(ours: Floats, theirs: Floats) -> PlanCheck:
+def compare_answers(ours: Floats, theirs: Floats) -> PlanAgreement:
     """Compare a plan's probabilities at each batch size, FP32 [sizes, N, C], with ONNX Runtime's, FP32 [N, C]."""
     same_class = (ours.argmax(-1) == theirs.argmax(-1)).all(0)
-    return PlanCheck(
+    return PlanAgreement(
         images=len(theirs),
         largest_probability_difference=float(np.abs(ours - theirs).max()),
         class_agreement=float(same_class.mean()),
@@ -91,24 +91,25 @@ def tolerance_of(precision: Precision, options: PlanOptions) -> float:
     return PROBABILITY_TOLERANCES["fp16" if options.tf32 else precision]
 
 
-def require_agreement(backbone: Backbone, check: PlanCheck, tolerance: float) -> None:
-    """Hold a plan to a tolerance and to the class; one of random weights, which magnify any rounding, to numbers alone.
+def check_agreement(backbone: Backbone, agreement: PlanAgreement, tolerance: float) -> None:
+    """Check that probabilities are within a tolerance and classes are the same.
 
-    One image may always be of another class: of few images, two classes as likely as each other would be too many.
+    Random weights magnify any rounding: their plans must only answer numbers. One image may always be of another class:
+    in a small set, a single tie of two classes would exceed the ceiling.
 
     Raises:
-        CheckError: it differs.
+        CheckError: they are not.
     """
-    difference = check.largest_probability_difference
-    others = round((1 - check.class_agreement) * check.images)
-    allowed = max(1, int(CLASS_DISAGREEMENT_CEILING * check.images))
+    difference = agreement.largest_probability_difference
+    others = round((1 - agreement.class_agreement) * agreement.images)
+    allowed = max(1, int(CLASS_DISAGREEMENT_CEILING * agreement.images))
     agrees = not isnan(difference) if backbone.is_random else difference <= tolerance and others <= allowed
     if not agrees:  # NaN is not below any tolerance
         raise CheckError(
             f"backbone {backbone.name!r}: its plan differs from ONNX Runtime by {difference:.2g} "
-            f"(tolerance {tolerance}), in the class of {others} of {check.images} images (allowed {allowed}); the plan "
-            "was not kept. Compare it on images of your own (--images FOLDER), try another precision in the pool file, "
-            "or serve it by --runtime onnxruntime"
+            f"(tolerance {tolerance}), in the class of {others} of {agreement.images} images (allowed {allowed}); the "
+            "plan was not kept. Compare it on your own images (--images FOLDER), try another precision in the pool "
+            "file, or serve the backbone with --runtime onnxruntime"
         )
 
 
@@ -120,7 +121,7 @@ def _onnx_runtime(onnx: Path) -> Run:
 
 
 def _plan_answers(trt: Any, backbone: Backbone, plan: bytes, images: Canvas, sizes: Sequence[int]) -> Floats:  # noqa: ANN401
-    """Return what a plan answers to all images at each batch size: FP32 [sizes, N, C]."""
+    """Return a plan's answers for all images at each batch size: FP32 [sizes, N, C]."""
     sys.modules.setdefault("tensorrt", trt)  # polygraphy knows no other name of the bindings
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner  # noqa: PLC0415 (optional)
     from polygraphy.exception import PolygraphyException  # noqa: PLC0415

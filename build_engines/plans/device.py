@@ -1,4 +1,4 @@
-"""The GPU at hand, asked of its driver: TensorRT's own runtime crashes where there is none."""
+"""The GPU of this machine, as its driver describes it: TensorRT's own runtime crashes where there is none."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def _attribute(cuda: ctypes.CDLL, attribute: int, device: ctypes.c_int) -> int:
 
 def _check(status: int, call: str) -> None:
     if status != 0:
-        raise PlanError(f"the NVIDIA driver gives no GPU ({call} answered CUDA error {status}); {ADVICE}")
+        raise PlanError(f"the NVIDIA driver finds no GPU ({call} returned CUDA error {status}); {ADVICE}")
 
 
 def _driver(cuda_version: int) -> str:
-    """Return the driver's version, or the CUDA version that it is for where it does not tell."""
+    """Return the driver's version, or where that is unknown the CUDA version that it supports."""
     try:
         found = re.search(r"Module\s+(?:for \S+\s+)?(\d+(?:\.\d+)+)", DRIVER_FILE.read_text())
     except OSError:
         found = None
-    return found[1] if found else f"of CUDA {cuda_version // 1000}.{cuda_version % 1000 // 10}"
+    return found[1] if found else f"for CUDA {cuda_version // 1000}.{cuda_version % 1000 // 10}"

@@ -1,4 +1,4 @@
-"""Make a backbone's plan and its side file, unless they are there."""
+"""Make a backbone's plan and its record, unless they are up to date."""
 
 from __future__ import annotations
 
@@ -11,45 +11,38 @@ from pathlib import Path
 from typing import Any
 
 from build_engines.errors import CheckError, PlanError
-from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
+from build_engines.plans.record import Device, PlanAgreement, PlanOptions, PlanRecord
 from build_engines.plans.tensorrt import build_plan
 from build_engines.pool.artifacts import BackboneBuild
 from build_engines.pool.manifest import ExportManifest
-from build_engines.pool.schema import Backbone
 from build_engines.support.atomic_files import sha256, write_whole
 
-USUAL_BATCH = 8
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-Check = Callable[[bytes], PlanCheck]
-
-
-def batch_range(backbone: Backbone) -> tuple[int, int, int]:
-    """Return the least, the usual and the largest batch of a backbone."""
-    return 1, min(USUAL_BATCH, backbone.max_batch_size), backbone.max_batch_size
+Check = Callable[[bytes], PlanAgreement]
 
 
-def exported(built: BackboneBuild) -> str:
-    """Return the SHA-256 of a backbone's ONNX file, which is as it was exported and checked.
+def check_exported(built: BackboneBuild) -> str:
+    """Check that a backbone's ONNX file is as it was exported, and return its SHA-256.
 
-    Needs neither torch nor timm: NVIDIA's container has none.
+    Needs neither torch nor timm: NVIDIA's container has neither. So an outdated file is not noticed here.
 
     Raises:
-        PlanError: it is missing or damaged.
+        PlanError: the file is missing or damaged.
     """
     manifest = ExportManifest.read(built.manifest_file)
     if manifest is None or not built.onnx.is_file():
-        raise PlanError(f"backbone {built.name!r} has no whole {built.onnx}; run build-engines export first")
+        raise PlanError(f"backbone {built.name!r} has no intact {built.onnx}; run build-engines export first")
     if sha256(built.onnx) != manifest.onnx_sha256:
-        raise PlanError(f"{built.onnx} is not as it was exported; run build-engines export again")
+        raise PlanError(f"{built.onnx} has changed since it was exported; run build-engines export again")
     return manifest.onnx_sha256
 
 
 def check_writable(folder: Path) -> None:
-    """Check that files can be put into a folder, before hours of building are lost.
+    """Check that a folder can be written, before hours of building are lost.
 
     Raises:
-        PlanError: they cannot.
+        PlanError: it cannot.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -57,8 +50,8 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise PlanError(
-            f"cannot write into {folder} ({error.strerror}); let this user own it, or name another with --build. "
-            "In a container the user is whom docker's --user names, and under rootless docker another than yours"
+            f"cannot write to {folder} ({error.strerror}); make this user its owner, or name another folder with "
+            "--build. In a container the user is that of docker's --user, and under rootless docker a different one"
         ) from error
 
 
@@ -69,20 +62,20 @@ def make_plan(
     options: PlanOptions,
     check: Check | None = None,
 ) -> bool:
-    """Make the plan and its side file, each whole or not at all; return whether it was built anew.
+    """Make the plan and its record, each whole or not at all; return whether the plan was built just now.
 
     Args:
         trt: TensorRT's Python module.
         device: The GPU.
         built: The backbone, exported before.
-        options: What the plan is for.
-        check: What a plan is held against before it is kept; raises CheckError or PlanError.
+        options: Build options.
+        check: Compares a plan with its ONNX file before it is kept; raises CheckError or PlanError.
 
     Raises:
-        PlanError: the ONNX file is not there, TensorRT cannot build it, or the disk is full; an earlier plan stays.
+        PlanError: the ONNX file is missing, TensorRT cannot build it, or the disk is full; an earlier plan is kept.
         CheckError: the plan does not answer as the ONNX file does; it is not kept.
     """
-    source = exported(built)
+    source = check_exported(built)
     present = PlanRecord.of(built)
     if present is not None and present.is_of(source, trt.__version__, device, options):
         _check_present(built, present, check)
@@ -91,7 +84,7 @@ def make_plan(
     start_s = time.monotonic()
     plan, timings = build_plan(trt, built.onnx, options, cache.read_bytes() if cache.is_file() else b"")
     seconds = round(time.monotonic() - start_s, 1)
-    _write(cache, timings)  # before the plan is compared: if it is refused, the next build is quick
+    _write(cache, timings)  # before the plan is compared: if it is rejected, the next build is quick
     record = PlanRecord(
         onnx_sha256=source,
         plan_sha256=hashlib.sha256(plan).hexdigest(),
@@ -102,7 +95,7 @@ def make_plan(
         size_bytes=len(plan),
         check=check(plan) if check else None,
     )
-    _write(built.plan, plan)  # until its side file is there too, it counts as no plan
+    _write(built.plan, plan)  # without its record, written next, it does not count as a plan
     _write_record(built, record)
     return True
 
@@ -131,7 +124,5 @@ def _write(path: Path, content: bytes) -> None:
     try:
         write_whole(path, write)
     except OSError as error:
-        room = f": it takes {len(content) / 1e6:.1f} MB; make room" if error.errno in NO_ROOM else "; mend that"
-        raise PlanError(
-            f"cannot write {path} ({error.strerror}){room} and start again. Finished plans are kept"
-        ) from error
+        fix = f"; free {len(content) / 1e6:.1f} MB" if error.errno in DISK_FULL else "; fix it"
+        raise PlanError(f"cannot write {path} ({error.strerror}){fix} and rerun. Finished plans are kept") from error

@@ -1,4 +1,4 @@
-"""What is known of a TensorRT plan; kept beside it as JSON."""
+"""The record of a TensorRT plan, kept beside it as JSON."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_engines.errors import PlanError
 from build_engines.pool.artifacts import BackboneBuild
+from build_engines.pool.schema import Backbone
 from build_engines.support.atomic_files import sha256
+
+USUAL_BATCH = 8
 
 HardwareCompatibility = Literal["none", "ampere_plus", "same_compute_capability"]
 
 
 class Device(BaseModel):
-    """Name a GPU and its driver."""
+    """A GPU and its driver."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -24,12 +27,11 @@ class Device(BaseModel):
     driver: str
 
 
-class PlanOptions(BaseModel):
-    """Hold what a plan is built for.
+class PlanSettings(BaseModel):
+    """The build settings of all plans of a pool.
 
     Attributes:
-        batch: The least, the usual and the largest batch: the plan is fastest at the usual one.
-        workspace_mib: The most GPU memory that a layer may use beside its inputs and outputs.
+        workspace_mib: The most GPU memory that a layer may use in addition to its inputs and outputs.
         version_compatible: Whether later versions of the same TensorRT major may load it.
         hardware_compatibility: Which other GPUs may load it.
         tf32: Whether tensor cores may round FP32 to 10 bits of mantissa.
@@ -37,15 +39,29 @@ class PlanOptions(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    batch: tuple[int, int, int]
     workspace_mib: int = 4096
     version_compatible: bool = False
     hardware_compatibility: HardwareCompatibility = "none"
     tf32: bool = False
 
+    def options_for(self, backbone: Backbone) -> PlanOptions:
+        """Return the build options of one backbone's plan."""
+        usual = min(USUAL_BATCH, backbone.max_batch_size)
+        return PlanOptions(batch=(1, usual, backbone.max_batch_size), **self.model_dump())
 
-class PlanCheck(BaseModel):
-    """Compare a plan with ONNX Runtime."""
+
+class PlanOptions(PlanSettings):
+    """The build options of one plan.
+
+    Attributes:
+        batch: The smallest, the usual and the largest batch; the plan is fastest at the usual one.
+    """
+
+    batch: tuple[int, int, int]
+
+
+class PlanAgreement(BaseModel):
+    """The agreement of a plan with ONNX Runtime."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,10 +71,10 @@ class PlanCheck(BaseModel):
 
 
 class PlanRecord(BaseModel):
-    """Say what a plan was built of, by what, for what and where.
+    """What a plan was built from and with, for which options, on which GPU.
 
     Attributes:
-        check: How it agrees with ONNX Runtime; None where that could not be compared.
+        check: Its agreement with ONNX Runtime; None where they could not be compared.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -70,7 +86,7 @@ class PlanRecord(BaseModel):
     options: PlanOptions
     seconds: float
     size_bytes: int
-    check: PlanCheck | None = None
+    check: PlanAgreement | None = None
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -87,7 +103,7 @@ class PlanRecord(BaseModel):
         return record if record and built.plan.is_file() and sha256(built.plan) == record.plan_sha256 else None
 
     def is_of(self, onnx_sha256: str, tensorrt: str, device: Device, options: PlanOptions) -> bool:
-        """Tell whether building it again would change nothing."""
+        """Whether building the plan again would change nothing."""
         mine = (self.onnx_sha256, self.tensorrt, self.device, self.options)
         return mine == (onnx_sha256, tensorrt, device, options)
 

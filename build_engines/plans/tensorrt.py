@@ -30,13 +30,13 @@ def load_tensorrt() -> Any:  # noqa: ANN401 (a module without stubs)
         except (ImportError, OSError) as error:
             reasons.append(str(error))
             continue
-        version = str(getattr(trt, "__version__", "of no version"))
+        version = str(getattr(trt, "__version__", "of unknown version"))
         if version.partition(".")[0] not in MAJORS:
-            raise PlanError(f"TensorRT {version} is not known here; use 10.x or 11.x")
+            raise PlanError(f"TensorRT {version} is not supported; use 10.x or 11.x")
         return trt
     raise PlanError(
         f"TensorRT's Python package cannot be imported ({'; '.join(reasons)}); run make engines, which builds in "
-        "NVIDIA's container, or see the command of --trtexec"
+        "NVIDIA's container, or see the commands that --trtexec prints"
     )
 
 
@@ -46,14 +46,14 @@ def build_plan(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tupl
     Args:
         trt: TensorRT's Python module.
         onnx: The file.
-        options: What the plan is for.
-        cache: What an earlier build has measured; empty at first.
+        options: Build options.
+        cache: The timing cache of an earlier build; empty at first.
 
     Returns:
         The plan, and the timing cache to keep.
 
     Raises:
-        PlanError: TensorRT cannot; the message holds its own errors.
+        PlanError: TensorRT cannot; the message includes its own errors.
     """
     logger = _recorder(trt)
     builder = _builder(trt, logger)
@@ -64,13 +64,13 @@ def build_plan(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tupl
         raise PlanError(f"TensorRT {trt.__version__} cannot parse {onnx}: {'; '.join(errors)}")
     config = _config(trt, builder, network, options)
     timings = config.create_timing_cache(cache)
-    if timings is None:  # of a damaged file
+    if timings is None:  # the file is damaged
         timings = config.create_timing_cache(b"")
     config.set_timing_cache(timings, False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise PlanError(
-            f"TensorRT {trt.__version__} built no plan of {onnx}: {'; '.join(logger.errors) or 'it does not say why'}; "
+            f"TensorRT {trt.__version__} built no plan of {onnx}: {'; '.join(logger.errors) or 'it gives no reason'}; "
             "if memory is short, lower max_batch_size in the pool file or --workspace-mib"
         )
     return bytes(plan), bytes(config.get_timing_cache().serialize())
@@ -79,10 +79,10 @@ def build_plan(trt: Any, onnx: Path, options: PlanOptions, cache: bytes) -> tupl
 def _builder(trt: Any, logger: Any) -> Any:  # noqa: ANN401
     try:
         return trt.Builder(logger)
-    except (TypeError, RuntimeError) as error:  # what the bindings make of a library that refuses
+    except (TypeError, RuntimeError) as error:  # how the bindings report a library that does not start
         raise PlanError(
             f"TensorRT {trt.__version__} does not start: {'; '.join(logger.errors) or error}; "
-            "see that its library is of the same version and the driver is new enough for it"
+            "check that its library has the same version and that the driver is new enough for it"
         ) from error
 
 
@@ -105,22 +105,22 @@ def _config(trt: Any, builder: Any, network: Any, options: PlanOptions) -> Any: 
 def _level(trt: Any, name: str) -> Any:  # noqa: ANN401
     level = getattr(trt.HardwareCompatibilityLevel, name.upper(), None)
     if level is None:
-        raise PlanError(f"TensorRT {trt.__version__} has no hardware compatibility {name}; leave it out")
+        raise PlanError(f"TensorRT {trt.__version__} has no hardware compatibility {name}; leave the option out")
     return level
 
 
 def _recorder(trt: Any) -> Any:  # noqa: ANN401
-    """Return a logger of TensorRT that keeps errors."""
+    """Return a logger for TensorRT that collects errors."""
 
     class Recorder(trt.ILogger):  # type: ignore[misc]
-        """Keep errors."""
+        """A logger that collects errors."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:  # noqa: ANN401
-            """Keep what is an error."""
+            """Collect the message if it is an error."""
             if severity in (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR):
                 self.errors.append(message)
 

@@ -9,12 +9,12 @@ from build_engines.repository.cascade_entry import CASCADE
 from cascade_core.spec import Cascade, SpecError, read_cascade
 
 
-def kept_of_others(repository: Path, pool: Pool) -> list[str]:
+def foreign_entry_notes(repository: Path, pool: Pool) -> list[str]:
     """Name the backbones' entries and the cascade that are not of this pool, a sentence each."""
     return [*_entries(repository, pool), *_cascade(repository / CASCADE / "cascade.json", pool)]
 
 
-def canvas_of_encoded(repository: Path, pool: Pool) -> int:
+def encoded_canvas(repository: Path, pool: Pool) -> int:
     """Return the canvas that encoded images are to be put on: that of the cascade which is served, kept or to come."""
     cascade = _read(repository / CASCADE / "cascade.json")
     return cascade.canvas if cascade else pool.canvas

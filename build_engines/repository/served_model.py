@@ -15,8 +15,8 @@ from tritonclient.utils import InferenceServerException
 from build_engines.errors import ServedError
 from build_engines.images.canvas import Canvas
 from build_engines.pool.artifacts import PoolBuild
+from build_engines.repository.entry import MADE_FROM, SHA256
 from build_engines.repository.runtimes.torch import PRECISION
-from build_engines.repository.writer import MADE_FROM, SHA256
 
 TIMEOUT_S = 120.0
 SERVE_BACKBONES = "is it served? (make serve, or serve-repository --backbones-only)"

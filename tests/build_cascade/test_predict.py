@@ -18,8 +18,8 @@ from build_cascade.predictions import Predictions
 from build_cascade.provenance import Note, check_notes
 from build_engines.errors import ServedError
 from build_engines.images.folder import open_image_folder, order_note
+from build_engines.repository.entry import MADE_FROM
 from build_engines.repository.served_model import ServedModel, is_of_runtime, runtime_of, served_configs
-from build_engines.repository.writer import MADE_FROM
 from tests.support.helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 
 PER_CLASS = 7

@@ -11,7 +11,7 @@ import numpy
 import pytest
 from tritonclient.grpc import InferenceServerClient
 
-from build_engines.repository.writer import write_encoded
+from build_engines.repository.encoded import write_encoded
 from embedded_server import EmbeddedServer, ServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
 from tests.support.serving import serve_as

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build_engines.export.backbone import export_backbone
+from build_engines.export.export import export_pool
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import TimmBackbone, load_pool
-from build_engines.repository.cascade_entry import put_cascade
-from build_engines.repository.writer import write_backbone
+from build_engines.repository.writer import write_repository
 from cascade_client import CascadeClient
 from cascade_core.spec import Cascade, Serving, Stage
 from embedded_server import EmbeddedServer
@@ -43,9 +42,8 @@ def serve(pool, folder):
     """Build all that is served; return the repository, the cascade and the images."""
     build, repository = PoolBuild.of(pool, folder), folder / "repository"
     images = random_canvases(IMAGES, seed=3, size=pool.canvas)
-    for built in build:
-        export_backbone(built, images[:8])
-        write_backbone(built, repository, "embedded")
+    export_pool(build, images[:8])
+    write_repository(build, repository, encoded=False)
     predictions = [
         np.concatenate([onnx_probabilities(build[backbone.name].onnx, part) for part in np.split(images, 4)])
         for backbone in pool.backbones
@@ -55,7 +53,6 @@ def serve(pool, folder):
     stages = (Stage(small, threshold=threshold, max_batch_size=BATCH), Stage(large, max_batch_size=BATCH))
     serving = Serving(reach="bls")
     cascade = Cascade("vit", pool.canvas, pool.labels, stages, max_batch_size=BATCH, serving=serving)
-    put_cascade(repository)
     (repository / "cascade" / "cascade.json").write_text(cascade.to_json())
     return repository, cascade, images
 

@@ -9,11 +9,11 @@ from types import ModuleType
 
 import cascade_core
 import cascade_serving
+from build_engines.repository.entry import VERSION
 from build_engines.support.atomic_files import clear_leftovers, write_folder_whole
 
 CASCADE = "cascade"
 CASCADE_FILE = "cascade.json"
-VERSION = "1"
 PACKAGES = (cascade_core, cascade_serving)
 
 

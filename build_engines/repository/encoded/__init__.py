@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling, ModelInput, ModelInstanceGroup, ModelOutput
 
 from build_engines.images import canvas
+from build_engines.repository.entry import WrittenEntry, remove_entry, write_entry
 from build_engines.support.atomic_files import fingerprint
 from cascade_serving import cores
 
@@ -65,7 +65,15 @@ def ensemble_config() -> ModelConfig:
     return config
 
 
-def fill(version: Path) -> None:
-    """Put the code of `decode` into its version folder, what it shares with client and cascade among it."""
-    for path in CODE:
-        shutil.copyfile(path, version / path.name)
+def write_encoded(canvas: int, repository: Path, max_pixels: int = MAX_PIXELS) -> list[WrittenEntry]:
+    """Write the entries that let the cascade take encoded images: `decode`, then the ensemble."""
+    return [
+        write_entry(repository, decode_config(canvas, max_pixels), {path.name: path for path in CODE}),
+        write_entry(repository, ensemble_config(), {}),
+    ]
+
+
+def remove_encoded(repository: Path) -> None:
+    """Remove the entries that let the cascade take encoded images, the ensemble first."""
+    for name in (ENCODED, DECODE):
+        remove_entry(repository, name)

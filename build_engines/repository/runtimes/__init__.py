@@ -55,7 +55,7 @@ def find_runtime(name: str) -> Runtime:
     return RUNTIMES[name]
 
 
-def check_takes(pool: Pool, runtime: str) -> None:
+def check_runtime(pool: Pool, runtime: str) -> None:
     """Check that a runtime can serve every backbone of a pool.
 
     Raises:

@@ -178,10 +178,11 @@ def test_another_export_than_the_served_one_is_refused(server, tiny_pool, build,
 
 
 def test_several_clients_may_ask_at_once(server, build):
-    done = []
+    progress = set()
     load_of_two = Load(clients=2, batch_images=4)
-    measured = measure_costs(build, server.addresses.grpc, [load_of_two], lambda: done.append(1))
-    assert len(done) == 3 * throughput.ROUNDS
+    measured = measure_costs(build, server.addresses.grpc, [load_of_two], lambda *told: progress.add(told))
+    rounds = 3 * throughput.ROUNDS
+    assert progress == {("measuring, 4 images a request", done, rounds) for done in range(rounds + 1)}
     assert all(cost > 0 for cost in measured[4].values())
     assert measured[4].source.startswith("served, 2 clients, 4 images a request, median of 3 rounds")
 
@@ -191,7 +192,7 @@ def test_what_is_measured_is_the_served_backbone_in_milliseconds_of_an_image(rep
     slow_down(repository_copy, "medium", 0.04)
     loads = [Load(clients=1, batch_images=size) for size in (1, 8)]
     with EmbeddedServer(repository_copy, models=backbones(repository_copy)) as server:
-        measured = measure_costs(build, server.addresses.grpc, loads, lambda: None)
+        measured = measure_costs(build, server.addresses.grpc, loads)
     assert measured[1]["medium"] >= 40
     assert 5 <= measured[8]["medium"] < measured[1]["medium"]
     assert measured[8]["small"] < measured[8]["medium"]

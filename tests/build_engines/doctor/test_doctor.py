@@ -13,16 +13,16 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from typer.testing import CliRunner
 
 from build_engines.cli import app
-from build_engines.doctor import command
-from build_engines.doctor.command import examine
+from build_engines.doctor import examine as doctor
 from build_engines.doctor.entries import Place
+from build_engines.doctor.examine import examine
 from build_engines.errors import PlanError
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.manifest import ExportManifest, GraphAgreement, PreprocessingAgreement
 from build_engines.pool.schema import load_pool
+from build_engines.repository.backbone_entry import write_backbone
 from build_engines.repository.cascade_entry import put_cascade
-from build_engines.repository.writer import write_backbone
 from build_engines.support.atomic_files import sha256
 from cascade_core.spec import Cascade, Serving, Stage
 from tests.support.helpers import CANVAS, LABELS, backbone_entry, write_pool
@@ -93,7 +93,7 @@ def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None, pr
 
 def complaints(repository, build=None, place=HERE, shared_memory=PLENTY):
     findings = examine(repository, build, None, place, shared_memory)
-    return {finding.subject: finding.found for finding in findings if not finding.is_well}
+    return {finding.subject: finding.found for finding in findings if not finding.is_ok}
 
 
 def test_a_healthy_repository(repository, build):
@@ -179,7 +179,7 @@ def test_what_a_killed_command_left(repository):
 @pytest.mark.parametrize("name", ["banana", "", "10.", "v10", "10.13-1"])
 def test_what_is_no_version(name):
     with pytest.raises(PlanError, match=r"is no version of TensorRT; write one such as 10\.13\.3\.9"):
-        command.this_place(name)
+        doctor.find_place(name)
 
 
 LACKS = "which the Python in NVIDIA's container lacks"
@@ -200,10 +200,10 @@ def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, b
     for built in build:
         write_backbone(built, repository, "embedded")
     installed = SimpleNamespace(__version__="10.13.3.9")
-    monkeypatch.setattr(command, "load_tensorrt", lambda: installed)
+    monkeypatch.setattr(doctor, "load_tensorrt", lambda: installed)
     write_cascade(repository, serving=Serving(reach="in_process"))
-    assert complaints(repository, place=command.this_place(None)) == {}
-    assert set(complaints(repository, place=command.this_place("10.13.3"))) == {
+    assert complaints(repository, place=doctor.find_place(None)) == {}
+    assert set(complaints(repository, place=doctor.find_place("10.13.3"))) == {
         "entry a",
         "entry b",
         "stage a",
@@ -213,7 +213,7 @@ def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, b
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
 def test_sizes_are_read_as_docker_writes_them(text, size):
-    assert command.size_bytes(text) == size
+    assert doctor.size_bytes(text) == size
 
 
 def test_too_little_shared_memory(repository):
@@ -283,7 +283,7 @@ def test_thresholds_of_another_runtime_are_told_and_no_fault(repository, runtime
     write_cascade(repository, predicted_by={"a": runtime})
     findings = {finding.subject: finding for finding in examine(repository, None, None, HERE, PLENTY)}
     told = "" if is_same else f"; thresholds were chosen on {runtime}"
-    assert (findings["stage a"].found, findings["stage a"].is_well) == (f"fits its entry{told}", True)
+    assert (findings["stage a"].found, findings["stage a"].is_ok) == (f"fits its entry{told}", True)
     assert findings["stage b"].found == "fits its entry"
 
 
@@ -318,7 +318,7 @@ def test_files_that_are_missing_or_damaged(repository):
 
 
 def test_the_command(repository, pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "shared_memory_bytes", lambda: PLENTY)
+    monkeypatch.setattr(doctor, "shared_memory_bytes", lambda: PLENTY)
     arguments = ["doctor", "--repository", str(repository), "--tensorrt", "10.13.3.9"]
     pool_options = ["--pool", str(pool.folder / "pool.yaml"), "--build", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, *pool_options])

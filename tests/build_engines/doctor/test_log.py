@@ -56,4 +56,4 @@ def test_known_lines_of_a_log(line, what):
 
 
 def test_a_quiet_log():
-    assert [finding.is_well for finding in look_at_log(["I0101 started", "W0101 no GPU metrics"])] == [True]
+    assert [finding.is_ok for finding in look_at_log(["I0101 started", "W0101 no GPU metrics"])] == [True]

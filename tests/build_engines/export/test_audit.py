@@ -13,13 +13,12 @@ from typer.testing import CliRunner
 from build_engines.cli import app
 from build_engines.costs.costs import Costs
 from build_engines.costs.macs_profile import Profile
-from build_engines.doctor.command import findings_table
 from build_engines.doctor.finding import Finding
 from build_engines.export.audit import Audit, audit_backbone
 from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_operators
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
-from build_engines.tables import audit_table, profile_table
+from build_engines.tables import audit_table, findings_table, profile_table
 from tests.support.helpers import CANVAS, backbone_entry, save_random_weights, write_pool
 
 

@@ -21,7 +21,7 @@ from build_engines.export.source import source_of
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import TimmBackbone, load_pool
-from build_engines.repository.writer import write_backbone
+from build_engines.repository.backbone_entry import write_backbone
 from tests.support.helpers import CANVAS, CLASSES, backbone_entry, random_canvases, save_random_weights, write_pool
 
 BRIGHTEST_CHANNEL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -159,8 +159,8 @@ def test_a_record_that_is_no_text_counts_as_none(tiny_pool, tmp_path):
 
 def test_a_triton_entry_is_written_once(tiny_build, tmp_path):
     small = tiny_build["small"]
-    assert write_backbone(small, tmp_path, "embedded")
-    assert not write_backbone(small, tmp_path, "embedded")
+    assert write_backbone(small, tmp_path, "embedded").is_new
+    assert not write_backbone(small, tmp_path, "embedded").is_new
     config = text_format.Parse((tmp_path / "small" / "config.pbtxt").read_text(), ModelConfig())
     assert list(config.input[0].dims) == [CANVAS, CANVAS, 3]
     assert list(config.output[0].dims) == [CLASSES]
@@ -174,7 +174,7 @@ def test_an_entry_is_whole_or_as_it_was(tiny_build, tmp_path, monkeypatch):
     before = (tmp_path / "small" / "config.pbtxt").read_text()
     bigger = replace(small, backbone=small.backbone.model_copy(update={"max_batch_size": 4}))
     monkeypatch.setattr(
-        "build_engines.repository.writer.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
+        "build_engines.repository.entry.shutil.copyfile", lambda *_: (_ for _ in ()).throw(OSError("disk full"))
     )
     with pytest.raises(OSError, match="disk full"):
         write_backbone(bigger, tmp_path, "embedded")

@@ -22,7 +22,7 @@ from build_engines.export.timm_source import TimmSource
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
-from build_engines.repository.writer import write_backbone
+from build_engines.repository.backbone_entry import write_backbone
 from embedded_server import EmbeddedServer
 from tests.support.helpers import (
     CANVAS,

@@ -10,7 +10,7 @@ import pytest
 
 from build_engines.errors import CheckError, PlanError
 from build_engines.plans import compare
-from build_engines.plans.compare import Comparison, agreement, answers, require_agreement, tolerance_of
+from build_engines.plans.compare import Comparison, answers, check_agreement, compare_answers, tolerance_of
 from build_engines.plans.record import PlanOptions
 from build_engines.pool.schema import TimmBackbone
 from tests.support.helpers import backbone_entry, onnx_probabilities, random_canvases
@@ -33,9 +33,9 @@ def one_hot(classes, share=0.9):
 def compared(ours, theirs, tf32=False, **changes):
     """Compare probabilities at one batch size, or at several."""
     entry = backbone(**changes)
-    check = agreement(ours.reshape(-1, *theirs.shape), theirs)
-    require_agreement(entry, check, tolerance_of(entry.precision, PlanOptions(batch=BATCHES, tf32=tf32)))
-    return check
+    agreement = compare_answers(ours.reshape(-1, *theirs.shape), theirs)
+    check_agreement(entry, agreement, tolerance_of(entry.precision, PlanOptions(batch=BATCHES, tf32=tf32)))
+    return agreement
 
 
 @pytest.mark.parametrize("size", [1, 3, 8, 20])
@@ -142,11 +142,11 @@ def test_a_plan_that_does_not_run_is_a_message(onnx, monkeypatch):
 def test_what_keeps_plans_from_being_compared_is_named(monkeypatch):
     cuda = pytest.importorskip("polygraphy.cuda")
     monkeypatch.setattr(cuda, "wrapper", lambda: None)
-    assert compare.obstacle() is None
+    assert compare.comparison_obstacle() is None
     monkeypatch.setattr(cuda, "wrapper", no_runtime)
-    assert "libcudart.so: cannot open" in compare.obstacle()
+    assert "libcudart.so: cannot open" in compare.comparison_obstacle()
     monkeypatch.setattr(compare, "find_spec", lambda name: None if name == "polygraphy" else name)
-    assert compare.obstacle() == "pip install polygraphy"
+    assert compare.comparison_obstacle() == "pip install polygraphy"
 
 
 def no_runtime():

@@ -21,7 +21,7 @@ from build_engines.errors import CheckError, PlanError
 from build_engines.plans import make, tensorrt
 from build_engines.plans.device import find_device
 from build_engines.plans.make import make_plan
-from build_engines.plans.record import Device, PlanCheck, PlanOptions, PlanRecord
+from build_engines.plans.record import Device, PlanAgreement, PlanOptions, PlanRecord
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.support.atomic_files import sha256
 from tests.support.helpers import backbone_entry, write_pool
@@ -118,7 +118,7 @@ def test_a_disk_that_fills_up_leaves_no_half_plan_and_the_earlier_ones(build, mo
     export(build, "a", b"new")
     with files_of_at_most(1_000_000):
         for name in ("a", "b"):
-            with pytest.raises(PlanError, match=r"cannot write .*takes 10\.0 MB; make room and start again"):
+            with pytest.raises(PlanError, match=r"cannot write .*; free 10\.0 MB and rerun"):
                 make_plan(TRT, DEVICE, build[name], OPTIONS)
     assert sorted(build["a"].plan.parent.iterdir()) == before
     assert PlanRecord.of(build["a"]) == earlier
@@ -159,7 +159,7 @@ def test_a_plan_is_compared_once_also_if_that_was_impossible_when_it_was_built(b
 
     def check(plan):
         compared.append(plan)
-        return PlanCheck(images=16, largest_probability_difference=0.001, class_agreement=1)
+        return PlanAgreement(images=16, largest_probability_difference=0.001, class_agreement=1)
 
     make_plan(TRT, DEVICE, build["a"], OPTIONS)
     assert PlanRecord.required(build["a"]).check is None
@@ -188,7 +188,7 @@ def test_tensorrt_missing_or_of_an_unknown_major_is_a_message(monkeypatch):
     with pytest.raises(PlanError, match=r"cannot be imported .*make engines"):
         tensorrt.load_tensorrt()
     monkeypatch.setattr(tensorrt.importlib, "import_module", lambda _: SimpleNamespace(__version__="12.0.1"))
-    with pytest.raises(PlanError, match=r"12\.0\.1 is not known here; use 10\.x or 11\.x"):
+    with pytest.raises(PlanError, match=r"12\.0\.1 is not supported; use 10\.x or 11\.x"):
         tensorrt.load_tensorrt()
 
 
@@ -232,7 +232,7 @@ def test_a_driver_without_a_gpu_is_a_message(tmp_path):
     library = tmp_path / "libcuda.so.1"
     if subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "cuda.c"], check=False).returncode:
         pytest.skip("no C compiler")
-    with pytest.raises(PlanError, match="cuInit answered CUDA error 100"):
+    with pytest.raises(PlanError, match="cuInit returned CUDA error 100"):
         find_device(str(library))
 
 
@@ -249,10 +249,10 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(build, built, monkeypat
     assert "--hardwareCompatibilityLevel=ampere+" in first
     assert "--noTF32" in first
     assert "--noTF32" not in CliRunner().invoke(app, [*arguments, "--trtexec", "--tf32"]).output
-    monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
-    monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
+    monkeypatch.setattr("build_engines.plans.pool_plans.load_tensorrt", lambda: TRT)
+    monkeypatch.setattr("build_engines.plans.pool_plans.find_device", lambda: DEVICE)
     make_plan(TRT, DEVICE, build["a"], OPTIONS.model_copy(update={"hardware_compatibility": "ampere_plus"}))
-    monkeypatch.setattr("build_engines.plans.command.obstacle", lambda: "pip install polygraphy")
+    monkeypatch.setattr("build_engines.plans.pool_plans.comparison_obstacle", lambda: "pip install polygraphy")
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     assert "not compared with ONNX Runtime: pip install polygraphy" in done.output
@@ -263,32 +263,32 @@ def test_the_command_prints_trtexecs_and_builds_the_rest(build, built, monkeypat
 def test_a_plan_that_cannot_be_made_stops_no_other(build, built, monkeypatch):
     folder = build.folder.parent
     pool = str(write_pool(folder, backbone_entry("missing"), backbone_entry("b")))
-    monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
-    monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
-    monkeypatch.setattr("build_engines.plans.command.obstacle", lambda: "pip install polygraphy")
+    monkeypatch.setattr("build_engines.plans.pool_plans.load_tensorrt", lambda: TRT)
+    monkeypatch.setattr("build_engines.plans.pool_plans.find_device", lambda: DEVICE)
+    monkeypatch.setattr("build_engines.plans.pool_plans.comparison_obstacle", lambda: "pip install polygraphy")
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", pool, "--build", str(folder)])
     assert done.exit_code == 1
     assert [name for name, *_ in built] == ["b"]
     assert "no plan" in done.stdout
     assert "built" in done.stdout
-    assert "backbone 'missing' has no whole" in done.output
+    assert "backbone 'missing' has no intact" in done.output
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_anything_is_built(build, built, monkeypatch):
     folder = build.folder.parent
     pool = str(write_pool(folder, backbone_entry("a")))
     build["a"].plan.parent.write_text("no folder")
-    monkeypatch.setattr("build_engines.plans.command.load_tensorrt", lambda: TRT)
-    monkeypatch.setattr("build_engines.plans.command.find_device", lambda: DEVICE)
+    monkeypatch.setattr("build_engines.plans.pool_plans.load_tensorrt", lambda: TRT)
+    monkeypatch.setattr("build_engines.plans.pool_plans.find_device", lambda: DEVICE)
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["plan", pool, "--build", str(folder)])
     assert done.exit_code == 1
-    assert "cannot write into" in done.output
+    assert "cannot write to" in done.output
     assert built == []
 
 
 def test_what_is_not_for_lack_of_room_is_not_said_to_be(build, built):
     build["a"].plan.mkdir(parents=True)
-    with pytest.raises(PlanError, match=r"cannot write .*; mend that and start again"):
+    with pytest.raises(PlanError, match=r"cannot write .*; fix it and rerun"):
         make_plan(TRT, DEVICE, build["a"], OPTIONS)
 
 

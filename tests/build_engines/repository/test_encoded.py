@@ -11,10 +11,9 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from build_engines.doctor.command import examine
 from build_engines.doctor.entries import Place
-from build_engines.repository.encoded import MAX_PIXELS, ensemble_config
-from build_engines.repository.writer import remove_encoded, write_encoded
+from build_engines.doctor.examine import examine
+from build_engines.repository.encoded import MAX_PIXELS, ensemble_config, remove_encoded, write_encoded
 from cascade_client import CascadeClient, InvalidImage, InvalidRequest, ModelNotFound
 from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer
@@ -196,8 +195,8 @@ def test_the_ensemble_fits_every_cascade(repository_copy, stages, max_batch_size
 
 
 def test_the_size_limit_is_a_setting(repository_copy):
-    assert write_encoded(CANVAS, repository_copy, MAX_PIXELS) == {"decode": False, "cascade_encoded": False}
-    assert write_encoded(CANVAS, repository_copy, 96 * 95) == {"decode": True, "cascade_encoded": False}
+    assert [entry.is_new for entry in write_encoded(CANVAS, repository_copy, MAX_PIXELS)] == [False, False]
+    assert [entry.is_new for entry in write_encoded(CANVAS, repository_copy, 96 * 95)] == [True, False]
     with EmbeddedServer(repository_copy) as server, CascadeClient(server.addresses.grpc) as client:
         client.classify([encode(picture(size=92))], encoded=True)
         with pytest.raises(InvalidImage, match="exceeds limit of 9120"):
@@ -225,7 +224,7 @@ def test_what_stands_around_the_cascade_is_no_backbone(tiny_repository):
 def test_the_doctor_finds_decode_on_another_canvas(repository_copy):
     def found():
         findings = examine(repository_copy, None, None, Place(None, None), 10**9)
-        return {finding.subject: finding.found for finding in findings if not finding.is_well}
+        return {finding.subject: finding.found for finding in findings if not finding.is_ok}
 
     assert found() == {}
     write_encoded(64, repository_copy)

@@ -11,15 +11,15 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from typer.testing import CliRunner
 
 from build_engines.cli import app
-from build_engines.doctor.command import examine
 from build_engines.doctor.entries import Place
+from build_engines.doctor.examine import examine
 from build_engines.doctor.log import look_at_log
 from build_engines.errors import PlanError
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.repository.cascade_entry import put_cascade
+from build_engines.repository.backbone_entry import write_backbone
 from build_engines.repository.runtimes import RUNTIMES
-from build_engines.repository.writer import write_backbone
+from build_engines.repository.writer import write_repository
 from build_engines.support.atomic_files import sha256
 from embedded_server import EmbeddedServer, ServerError
 from embedded_server.preflight import check_cascade
@@ -56,21 +56,21 @@ def entry(folder):
     return text_format.Parse((folder / "config.pbtxt").read_text(), ModelConfig())
 
 
-def write_repository(cascade, build, repository, runtime):
+def write_served(cascade, build, repository, runtime):
     for built in build:
         put_plan(build, built.name)
-        assert write_backbone(built, repository, runtime)
-        assert not write_backbone(built, repository, runtime)
-    put_cascade(repository)
+    for is_new in (True, False):
+        entries = write_repository(build, repository, runtime, encoded=False)
+        assert [entry.is_new for entry in entries] == [is_new] * len(build)
     (repository / "cascade" / "cascade.json").write_text(cascade.to_json())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_one_cascade_fits_every_runtime(tiny_pool, tiny_cascade, build, tmp_path, runtime):
-    write_repository(tiny_cascade, build, tmp_path / "r", runtime)
+    write_served(tiny_cascade, build, tmp_path / "r", runtime)
     assert check_cascade(tmp_path / "r") == tiny_cascade
     findings = examine(tmp_path / "r", build, None, Place(None, None), 10**9)
-    assert [finding for finding in findings if not finding.is_well] == []
+    assert [finding for finding in findings if not finding.is_ok] == []
     for backbone in tiny_pool.backbones:
         config = entry(tmp_path / "r" / backbone.name)
         assert (config.name, config.max_batch_size) == (backbone.name, backbone.max_batch_size)
@@ -103,7 +103,7 @@ IN_NVIDIAS_CONTAINER = ("onnxruntime", "tensorrt")
 @pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
 def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, build, tmp_path, runtime):
     """The embedded server has none of these two; it reads an entry before it looks for the backend."""
-    write_repository(tiny_cascade, build, tmp_path / "r", runtime)
+    write_served(tiny_cascade, build, tmp_path / "r", runtime)
     reason = f"unable to find backend library for backend '{runtime}'"
     log = tmp_path / "triton.log"
     with pytest.raises(ServerError) as raised, EmbeddedServer(tmp_path / "r", log_file=log):
@@ -118,7 +118,7 @@ def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, build, t
 @pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
 def test_triton_takes_the_rest_of_the_entry(tiny_pool, tiny_cascade, build, tmp_path, runtime):
     """With the embedded runtime put in for the backend: batching, warm-up and CUDA graphs are as they were written."""
-    write_repository(tiny_cascade, build, tmp_path / "r", runtime)
+    write_served(tiny_cascade, build, tmp_path / "r", runtime)
     for name, file in RUNTIMES["embedded"].files(build["small"]).items():
         shutil.copyfile(file, tmp_path / "r/small/1" / name)
     config = entry(tmp_path / "r/small")
@@ -160,7 +160,7 @@ def test_a_new_plan_makes_a_new_entry(tiny_pool, build, tmp_path):
     put_plan(build, "small")
     write_backbone(build[backbone.name], tmp_path / "r", "tensorrt")
     put_plan(build, "small", b"other")
-    assert write_backbone(build[backbone.name], tmp_path / "r", "tensorrt")
+    assert write_backbone(build[backbone.name], tmp_path / "r", "tensorrt").is_new
     assert (tmp_path / "r/small/1/model.plan").read_bytes() == b"other"
 
 
@@ -172,11 +172,11 @@ def test_a_damaged_entry_is_written_again(tiny_pool, build, tmp_path, name):
     file = repository / backbone.name / "1" / name
     whole = file.read_bytes()
     file.write_bytes(b"half")
-    assert write_backbone(build[backbone.name], repository, "embedded")
+    assert write_backbone(build[backbone.name], repository, "embedded").is_new
     assert file.read_bytes() == whole
     file.unlink()
-    assert write_backbone(build[backbone.name], repository, "embedded")
-    assert not write_backbone(build[backbone.name], repository, "embedded")
+    assert write_backbone(build[backbone.name], repository, "embedded").is_new
+    assert not write_backbone(build[backbone.name], repository, "embedded").is_new
 
 
 def test_a_plan_that_is_missing_damaged_old_or_too_small_is_refused(build, tmp_path):

@@ -15,9 +15,9 @@ from tritonclient.utils import InferenceServerException
 
 from build_engines.errors import BuildError, CheckError
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.repository.cascade_entry import put_cascade
+from build_engines.repository.backbone_entry import write_backbone
 from build_engines.repository.runtimes.torch.program import make_program
-from build_engines.repository.writer import write_backbone
+from build_engines.repository.writer import write_repository
 from build_engines.support.atomic_files import sha256
 from cascade_core.spec import Serving
 from embedded_server import EmbeddedServer, ServerError
@@ -30,9 +30,7 @@ PARTS = (1, 3, 5, 8)  # 3 and 5 are no steps of the ladder
 @pytest.fixture(scope="module")
 def torch_repository(tiny_build, tiny_cascade, tmp_path_factory):
     repository = tmp_path_factory.mktemp("torch") / "repository"
-    for built in tiny_build:
-        write_backbone(built, repository, "torch")
-    put_cascade(repository)
+    write_repository(tiny_build, repository, "torch", encoded=False)
     cascade = dataclasses.replace(tiny_cascade, serving=Serving())
     (repository / "cascade" / "cascade.json").write_text(cascade.to_json())
     return repository
@@ -187,9 +185,9 @@ def test_a_program_that_disagrees_is_not_kept(tiny_pool, tiny_build, tmp_path, m
 
 def test_the_precision_can_be_chosen(tiny_build, tmp_path):
     small, repository = tiny_build["small"], tmp_path / "r"
-    assert write_backbone(small, repository, "torch", "bf16")
+    assert write_backbone(small, repository, "torch", "bf16").is_new
     assert entry(repository / "small").parameters["precision"].string_value == "bf16"
-    assert write_backbone(small, repository, "torch")
+    assert write_backbone(small, repository, "torch").is_new
     with pytest.raises(BuildError, match="known are fp16, bf16, fp32"):
         write_backbone(small, repository, "torch", "fp8")
     with pytest.raises(BuildError, match="'embedded' computes in the precision of the file"):

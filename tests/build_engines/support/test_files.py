@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
+from build_engines.repository.backbone_entry import write_backbone
 from build_engines.repository.cascade_entry import put_cascade
-from build_engines.repository.writer import write_backbone
 from build_engines.support.atomic_files import write_folder_whole, write_text_whole
 
 
@@ -86,7 +86,7 @@ def test_a_repository_is_mended_even_where_nothing_is_written(tiny_build, tmp_pa
     for name in ("small", "cascade"):
         (tmp_path / name).rename(tmp_path / f".{name}.{dead}.old")
     put(tmp_path / f".small.{dead}.partial")
-    assert not write_backbone(small, tmp_path, "embedded")
+    assert not write_backbone(small, tmp_path, "embedded").is_new
     put_cascade(tmp_path)
     assert names(tmp_path) == ["cascade", "small"]
     assert (tmp_path / "cascade/cascade.json").read_text() == "chosen"

@@ -17,7 +17,7 @@ GOES_ON, STARTS_ANEW = "interrupted; what is finished is kept, start again to go
     [
         (building.app, "export POOL", "build_engines.pool.artifacts.BackboneBuild.manifest", GOES_ON),
         (building.app, "check POOL", "build_engines.cli.audit_pools", GOES_ON),
-        (building.app, "plan POOL", "build_engines.cli.make_plans", GOES_ON),
+        (building.app, "plan POOL", "build_engines.cli.PlanBuilder.find", GOES_ON),
         (building.app, "profile POOL --batch 1", "build_engines.cli.measure_costs", STARTS_ANEW),
         (choosing.app, "predict POOL --calibration IMAGES --test IMAGES", "build_cascade.cli.served_configs", GOES_ON),
         (choosing.app, "measure POOL --cascade POOL --test IMAGES", "build_cascade.cli.measure_speeds", STARTS_ANEW),

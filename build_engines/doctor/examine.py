@@ -1,14 +1,10 @@
-"""The command `build-engines doctor`."""
+"""Examine a model repository: its entries, its cascade, and the machine that is to serve them."""
 
 from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-
-from rich.markup import escape
-from rich.table import Table
 
 from build_engines.doctor.cascade import look_at_cascade
 from build_engines.doctor.entries import Place, look_at_entry, look_at_hidden_folders, look_at_place, read_entries
@@ -18,7 +14,6 @@ from build_engines.errors import PlanError
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.tables import keep_whole
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 (where Triton's Python backend keeps tensors)
 
@@ -45,7 +40,7 @@ def examine(
     return findings
 
 
-def this_place(tensorrt: str | None) -> Place:
+def find_place(tensorrt: str | None) -> Place:
     """Return what is at hand: the TensorRT that was named, as NVIDIA's container's, or is installed here; and the GPU.
 
     Raises:
@@ -80,12 +75,3 @@ def size_bytes(text: str) -> int:
 def shared_memory_bytes() -> int:
     """Return how much shared memory this machine has."""
     return shutil.disk_usage(SHARED_MEMORY).total if SHARED_MEMORY.is_dir() else 0
-
-
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """Return everything as one table."""
-    table = Table("", "what", "found", "what to do")
-    for finding in findings:
-        mark = "[green]✓[/]" if finding.is_well else "[bold red]✗[/]"
-        table.add_row(mark, escape(finding.subject), escape(finding.found), escape(finding.advice))
-    return keep_whole(table, "what")
