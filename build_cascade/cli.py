@@ -33,7 +33,7 @@ from cascade_core.spec import MAX_STAGES, Cascade, SpecError, read_cascade
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console = Console()
 friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
-resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, goes_on=True)
+resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, resumable=True)
 
 DEFAULT_URL = "127.0.0.1:8001"
 DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")

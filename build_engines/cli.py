@@ -10,7 +10,8 @@ from rich.console import Console
 
 from build_engines.costs.latency import measure_costs
 from build_engines.costs.throughput import Load
-from build_engines.doctor.examine import examine, find_place, shared_memory_bytes, size_bytes
+from build_engines.doctor.environment import find_environment, shared_memory_bytes, size_bytes
+from build_engines.doctor.examine import examine
 from build_engines.errors import BuildError
 from build_engines.export.audit import audit_pools
 from build_engines.export.export import export_pool
@@ -31,57 +32,67 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console = Console()
 DEFAULT_URL = "127.0.0.1:8001"
 friendly = friendly_errors(BuildError, OSError)
-resumable = friendly_errors(BuildError, OSError, goes_on=True)
+resumable = friendly_errors(BuildError, OSError, resumable=True)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 PoolFiles = Annotated[list[Path], typer.Argument(help="Pool files, such as pools/*.yaml.")]
 RandomWeights = Annotated[
-    bool, typer.Option(help="Draw the weights at random, into build/POOL-random: what is left to check without them.")
+    bool, typer.Option(help="Use random weights, and write to build/POOL-random: checks everything but the weights.")
 ]
 PrecisionName = Annotated[
-    Precision | None, typer.Option(help="Check in this precision, into build/POOL-PRECISION; by default the pool's.")
+    Precision | None,
+    typer.Option(help="Check in this precision, and write to build/POOL-PRECISION; by default the pool's."),
 ]
-Root = Annotated[Path, typer.Option("--build", help="Where built files go.")]
+Root = Annotated[Path, typer.Option("--build", help="The folder for built files.")]
 Images = Annotated[
     Path | None,
-    typer.Option(help="A folder of labelled images to check with; by default crops of two photographs."),
+    typer.Option(help="A folder of labelled images to compare on; by default crops of two photographs."),
 ]
-Repository = Annotated[Path, typer.Option(help="The Triton model repository to write to.")]
-RuntimeName = Annotated[str, typer.Option(help=f"What serves the backbones: {', '.join(RUNTIMES)}.")]
+Repository = Annotated[Path, typer.Option(help="The Triton model repository.")]
+RuntimeName = Annotated[str, typer.Option(help=f"The runtime that serves the backbones: {', '.join(RUNTIMES)}.")]
 ServedPrecision = Annotated[
-    str | None, typer.Option("--precision", help=f"With the runtime torch, on a GPU: {', '.join(PRECISIONS)}.")
+    str | None,
+    typer.Option("--precision", help=f"The precision of the runtime torch on a GPU: {', '.join(PRECISIONS)}."),
 ]
-Encoded = Annotated[bool, typer.Option(help="Whether the cascade is to take encoded images too; needs Pillow there.")]
-MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, width x height.")]
+Encoded = Annotated[
+    bool, typer.Option(help="Whether the cascade also accepts encoded images; needs Pillow in the server.")
+]
+MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, as width x height.")]
 
 BatchSizes = Annotated[
     list[int] | None,
-    typer.Option(min=1, help="Measure milliseconds an image in requests of so many images; may be repeated."),
+    typer.Option(min=1, help="Measure milliseconds per image in requests of this many images; may be repeated."),
 ]
-Clients = Annotated[int, typer.Option(min=1, help="With --batch: how many clients send such requests at once.")]
+Clients = Annotated[
+    int, typer.Option(min=1, help="With --batch: the number of clients that send requests concurrently.")
+]
 Url = Annotated[str, typer.Option(help="With --batch: host:port of Triton's gRPC service.")]
 
 WorkspaceMib = Annotated[
-    int, typer.Option(min=1, help="The most GPU memory of one layer beside what it takes and gives.")
+    int, typer.Option(min=1, help="The GPU memory that a layer may use in addition to its inputs and outputs.")
 ]
 VersionCompatible = Annotated[
-    bool, typer.Option(help="Let later TensorRT of the same major load it; Triton must then be told to trust it.")
+    bool,
+    typer.Option(help="Let later TensorRT versions of the same major load the plans; Triton needs an option for it."),
 ]
-Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load it; may be slower.")]
+Hardware = Annotated[HardwareCompatibility, typer.Option(help="Let other GPUs load the plans; may be slower.")]
 Tf32 = Annotated[
     bool,
-    typer.Option(help="Let tensor cores round FP32 to 10 bits of mantissa: faster, and further from ONNX Runtime."),
+    typer.Option(help="Let tensor cores round FP32 to a mantissa of 10 bits: faster, less exact."),
 ]
-Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent commands and build nothing.")]
+Trtexec = Annotated[bool, typer.Option("--trtexec", help="Print the equivalent trtexec commands and build nothing.")]
 
-PoolOption = Annotated[Path | None, typer.Option(help="The pool file, to compare entries with the files built of it.")]
-Log = Annotated[Path | None, typer.Option(help="A log of Triton's, to look for known errors in.")]
+PoolOption = Annotated[
+    Path | None, typer.Option(help="The pool file, to compare entries with the files built from it.")
+]
+Log = Annotated[Path | None, typer.Option(help="A log of Triton's, to search for known errors.")]
 ShmSize = Annotated[
-    str | None, typer.Option(help="The container's, as docker writes it: 1g; by default this machine's shared memory.")
+    str | None,
+    typer.Option(help="The container's shared memory as docker writes it, such as 1g; by default this machine's."),
 ]
 TensorRTVersion = Annotated[
     str | None,
-    typer.Option(help="The TensorRT that is to serve, such as 10.13.3.9; by default the one installed here."),
+    typer.Option(help="The server's TensorRT version, such as 10.13.3.9; by default the one installed here."),
 ]
 
 
@@ -114,7 +125,7 @@ def repository(
     encoded: Encoded = True,
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
-    """Write a Triton entry for every exported backbone; beside them the cascade, and what decodes images for it."""
+    """Write the Triton entries of all exported backbones, of the cascade, and of its image decoder."""
     build = PoolBuild.open(pool, root)
     for entry in write_repository(build, output, runtime, precision, encoded, max_pixels):
         console.print(str(entry))
@@ -130,7 +141,7 @@ def check(
     random_weights: RandomWeights = False,
     precision: PrecisionName = None,
 ) -> None:
-    """Export every backbone of the pools and say what speaks against its file; 1 if anything does."""
+    """Export every backbone of the pools and report problems of the files; exit with 1 if there are any."""
     variants = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
     print_notes(console, [order_note(images, pool.labels) for pool in variants])
     with progress_bar(console) as progress:
@@ -177,7 +188,7 @@ def plan(
     images: Images = None,
     trtexec: Trtexec = False,
 ) -> None:
-    """Build a TensorRT plan of every exported backbone, on the GPU and in the TensorRT that will serve it."""
+    """Build a TensorRT plan of every exported backbone, with the GPU and the TensorRT that will serve it."""
     build = PoolBuild.open(pool, root)
     settings = PlanSettings(
         workspace_mib=workspace_mib,
@@ -211,10 +222,10 @@ def doctor(
     tensorrt: TensorRTVersion = None,
     shm_size: ShmSize = None,
 ) -> None:
-    """Say what in a model repository fits and what does not, and what to do; 1 if anything does not."""
+    """Report what fits in a model repository, what does not, and what to do; exit with 1 if anything does not."""
     build = PoolBuild.open(pool, root) if pool else None
     shared_bytes = size_bytes(shm_size) if shm_size else shared_memory_bytes()
-    findings = examine(repository, build, log, find_place(tensorrt), shared_bytes)
+    findings = examine(repository, build, log, find_environment(tensorrt), shared_bytes)
     console.print(findings_table(findings))
     if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)

@@ -1,12 +1,17 @@
 """The errors of build_engines; every message says how to fix what it names.
 
 BuildError
-├── PoolError       the pool file cannot be used
-├── WeightsError    the weights are missing or do not fit the backbone
-├── CheckError      a built file does not agree with the model it was built from
-├── PlanError       a TensorRT plan is missing, out of date or cannot be built here
-├── ServedError     a served model is not there, fails, or is another one
-└── CostError       a cost is missing, or is none
+├── PoolError          the pool file cannot be used
+├── WeightsError       the weights are missing or do not fit the backbone
+├── CheckError         a built file does not agree with the model that it was built from
+├── PlanError          a TensorRT plan is missing or out of date, or cannot be built here
+├── ServedError        a served model is missing, fails, or is not the expected one
+├── CostError          a cost is missing or impossible
+└── ImageFolderError   a folder of labelled images cannot be used
+
+Two errors stand outside of the tree, because their files are copied to where build_engines is not installed:
+EngineError (repository/runtimes/torch/engine.py), which the served model turns into Triton's own error, and
+UnusableImage (images/canvas.py), which belongs to the client.
 """
 
 
@@ -15,24 +20,28 @@ class BuildError(Exception):
 
 
 class PoolError(BuildError):
-    """Say what is wrong in a pool file."""
+    """An unusable pool file."""
 
 
 class WeightsError(BuildError):
-    """Say which weights are missing or do not fit."""
+    """Weights that are missing or do not fit."""
 
 
 class CheckError(BuildError):
-    """Say which built file disagrees with its source, and by how much."""
+    """A built file that disagrees with its source beyond the tolerance."""
 
 
 class PlanError(BuildError):
-    """Say why there is no TensorRT plan to use, and how to get one."""
+    """A TensorRT plan that is missing or cannot be built."""
 
 
 class ServedError(BuildError):
-    """Say which served model does not answer as it should, and why."""
+    """A served model that does not answer as it should."""
 
 
 class CostError(BuildError):
-    """Say which cost is missing or impossible."""
+    """A cost that is missing or impossible."""
+
+
+class ImageFolderError(BuildError):
+    """An unusable folder of labelled images."""

@@ -27,7 +27,7 @@ NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})
 
 
 def export_table(title: str, exported: Sequence[ExportedBackbone]) -> Table:
-    """Say what each exported backbone costs and how well its file agrees."""
+    """Return the cost of each exported backbone, and the agreement of its file with its source."""
     columns = ("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class")
     table = Table(*columns, title=title, padding=0)
     for entry in exported:
@@ -44,7 +44,7 @@ def export_table(title: str, exported: Sequence[ExportedBackbone]) -> Table:
 
 
 def audit_table(audits: Sequence[Audit]) -> Table:
-    """Say what speaks against each exported file, and what making it took."""
+    """Return the problems of each exported file, and the time and memory that the export took."""
     columns = ("backbone", "exported", "unlisted by TensorRT", "leftovers", "ONNX − PyTorch", "s", "peak GiB", "MiB")
     table = Table(*columns, padding=0)
     for audit in audits:
@@ -64,7 +64,7 @@ def audit_table(audits: Sequence[Audit]) -> Table:
 
 
 def profile_table(pool: Pool, profiles: Sequence[Profile], measured: Mapping[int, Costs] = NOT_MEASURED) -> Table:
-    """Say what one image costs in each backbone, by batch size where it was measured, and its weights' licence."""
+    """Return the cost of one image in each backbone, also as measured by batch size, and its weights' licence."""
     figures = {profile.backbone.name: published(profile.backbone) for profile in profiles}
     shown = {source: None for known in figures.values() for source in list(known)[:1]}
     columns = ("backbone", "pixels", "GMACs", "published", "M weights", "weights", "licence")
@@ -99,7 +99,7 @@ def plan_table(results: Sequence[PlanResult]) -> Table:
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """Return everything as one table."""
+    """Return all findings of the doctor."""
     table = Table("", "what", "found", "what to do")
     for finding in findings:
         mark = "[green]✓[/]" if finding.is_ok else "[bold red]✗[/]"
@@ -108,7 +108,7 @@ def findings_table(findings: Sequence[Finding]) -> Table:
 
 
 def keep_whole(table: Table, *headers: str) -> Table:
-    """Give some columns the width they need, before all others; what still does not fit is folded, never cut."""
+    """Give some columns the width that they need before all others; what still does not fit is folded, not cut."""
     for column in table.columns:
         column.overflow = "fold"
         if column.header in headers:

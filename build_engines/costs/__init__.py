@@ -1,1 +1,1 @@
-"""What one image costs in each backbone: counted, published and measured."""
+"""The cost of one image in each backbone: counted, published and measured."""

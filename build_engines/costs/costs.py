@@ -1,4 +1,4 @@
-"""What one image costs in each backbone: multiply-accumulates, or measured time; with where the numbers come from."""
+"""The cost of one image in each backbone: multiply-accumulates or measured time, with the source of the numbers."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class _File(BaseModel):
 
 
 class Costs(Mapping[str, float]):
-    """Map backbone names to the cost of one image.
+    """The cost of one image, by backbone.
 
     Attributes:
         unit: `GMACs` or `ms`.
-        source: Where the numbers come from, in words.
-        measured_by: The runtime that was measured, by backbone; empty where nothing was, or it is not known.
+        source: The source of the numbers, in words.
+        measured_by: The runtime that was measured, by backbone; empty where nothing was measured, or it is unknown.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Costs(Mapping[str, float]):
         """Take the cost of each backbone.
 
         Raises:
-            CostError: a cost is not a number above zero, or the unit is unknown.
+            CostError: a cost is not a positive number, or the unit is unknown.
         """
         if unit not in SMALLER:
-            raise CostError(f"costs are in {' or '.join(SMALLER)}, not in {unit!r}")
+            raise CostError(f"invalid unit of costs {unit!r}: expected {' or '.join(SMALLER)}")
         for name, cost in costs.items():
             if not 0 < cost < math.inf:
-                raise CostError(f"the cost of {name!r} is {cost}; it must be a number of {unit} above zero")
+                raise CostError(f"the cost of {name!r} is {cost}; it must be a positive number of {unit}")
         self._costs, self.unit, self.source, self.measured_by = dict(costs), unit, source, dict(measured_by or {})
 
     def __getitem__(self, name: str) -> float:
@@ -66,7 +66,7 @@ class Costs(Mapping[str, float]):
         """Return the costs of some backbones.
 
         Raises:
-            CostError: one has none.
+            CostError: a backbone has none.
         """
         missing = [name for name in names if name not in self]
         if missing:
@@ -76,7 +76,7 @@ class Costs(Mapping[str, float]):
         return type(self)({name: self[name] for name in names}, self.unit, self.source, self.measured_by)
 
     def shown(self) -> tuple[float, str]:
-        """Return the (factor, unit) in which these are easily read: a thousandth where no cost reaches one."""
+        """Return the (factor, unit) to show the costs in: a thousandth of the unit where no cost reaches one."""
         return (1000.0, SMALLER[self.unit]) if max(self.values()) < 1 else (1.0, self.unit)
 
     @classmethod
@@ -84,13 +84,13 @@ class Costs(Mapping[str, float]):
         """Read a costs file: JSON of `unit` (GMACs or ms), `source`, and `costs` by backbone.
 
         Raises:
-            CostError: it is missing or holds something else.
+            CostError: it is missing or has another format.
         """
         try:
             content = _File.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValidationError) as error:
             raise CostError(
-                f'{path}: costs are JSON such as {{"unit": "ms", "source": "…", "costs": {{"NAME": 1.5}}}} ({error})'
+                f'{path}: expected JSON such as {{"unit": "ms", "source": "…", "costs": {{"NAME": 1.5}}}} ({error})'
             ) from error
         return cls(content.costs, content.unit, content.source, content.measured_by)
 

@@ -1,4 +1,4 @@
-"""Published multiply-accumulates, to show and to test counted ones against."""
+"""Published multiply-accumulates, shown beside the counted ones and tested against them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ CLASSES = 1000
 
 
 class Source(BaseModel):
-    """Hold what one source says.
+    """The figures of one source.
 
     Attributes:
-        source: A paper, or whose models they are.
+        source: A paper, or a library of models.
         gmacs: Of one image, in units of 10⁹ multiply-accumulates, by `architecture pixels`.
     """
 
@@ -29,13 +29,13 @@ class Source(BaseModel):
 
 @cache
 def sources() -> tuple[Source, ...]:
-    """Return all sources, those to be shown first first."""
+    """Return all sources, in the order of preference."""
     text = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
     return TypeAdapter(tuple[Source, ...]).validate_python(safe_load(text))
 
 
 def published(backbone: Backbone) -> dict[str, float]:
-    """Return what a backbone costs by each source that knows it, in units of 10⁹ multiply-accumulates."""
+    """Return the cost of a backbone by source, in units of 10⁹ multiply-accumulates."""
     if not isinstance(backbone, TimmBackbone) or backbone.classes != CLASSES or backbone.arguments:
         return {}
     name = f"{backbone.architecture.partition('.')[0]} {backbone.input_size}"

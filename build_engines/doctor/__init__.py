@@ -1,1 +1,1 @@
-"""Look at a model repository and say what fits, what does not, and what to do."""
+"""Examine a model repository: what fits, what does not, and what to do."""

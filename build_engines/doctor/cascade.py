@@ -1,4 +1,4 @@
-"""Whether cascade.json fits the entries beside it, and this machine's shared memory holds its images."""
+"""Whether cascade.json fits the other entries, and its images fit into shared memory."""
 
 from __future__ import annotations
 
@@ -8,60 +8,62 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from build_engines.doctor.entries import Place
+from build_engines.doctor.environment import Environment
 from build_engines.doctor.finding import Finding
 from build_engines.repository.encoded import DECODE, ENCODED
-from build_engines.repository.served_model import is_of_runtime
+from build_engines.repository.served_model import matches_runtime
 from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
 
 LATEST = -1
-COPIES = 2  # of an image in shared memory at once: the caller's and a stage's
+COPIES = 2  # of an image that are in shared memory at once: the caller's and a stage's
 REPOSITORY_ADVICE = "run build-engines repository on the pool that the cascade was chosen from"
 NO_ONNX_RUNTIME = "the Python in NVIDIA's container has no ONNX Runtime"
-DECODE_ADVICE = "run build-engines repository again: it puts encoded images on the canvas of cascade.json"
+DECODE_ADVICE = "rerun build-engines repository: it resizes encoded images to the canvas of cascade.json"
 
 
-def look_at_cascade(
-    repository: Path, entries: Mapping[str, ModelConfig], place: Place, shared_memory_bytes: int
+def inspect_cascade(
+    repository: Path, entries: Mapping[str, ModelConfig], environment: Environment, shared_memory_bytes: int
 ) -> list[Finding]:
-    """Say how cascade.json stands, stage by stage.
+    """Inspect cascade.json, stage by stage.
 
     Args:
         repository: The model repository.
         entries: Its other entries' configurations, by name.
-        place: Where it is to be served.
-        shared_memory_bytes: How much /dev/shm holds.
+        environment: Where it is to be served.
+        shared_memory_bytes: The size of /dev/shm there.
     """
     path = repository / "cascade" / "cascade.json"
     if not path.is_file():
-        return [Finding("cascade.json", "is not there", "choose a cascade with build-cascade search")]
+        return [Finding("cascade.json", "is missing", "choose a cascade with build-cascade search")]
     try:
         cascade = read_cascade(path)
     except SpecError as error:
-        return [Finding("cascade.json", str(error), "mend it, or choose again with build-cascade search")]
+        return [Finding("cascade.json", str(error), "fix it, or rerun build-cascade search")]
     if not (repository / "cascade" / "1" / "model.py").is_file():
         return [Finding("cascade", "has a cascade.json but no 1/model.py", REPOSITORY_ADVICE)]
-    stages = [_look_at_stage(repository, cascade, stage, entries.get(stage.model), place) for stage in cascade.stages]
+    stages = [
+        _inspect_stage(repository, cascade, stage, entries.get(stage.model), environment) for stage in cascade.stages
+    ]
     return [
         *stages,
-        *_look_at_decode(repository / DECODE, cascade),
-        _look_at_shared_memory(cascade, shared_memory_bytes),
+        *_inspect_decode(repository / DECODE, cascade),
+        _inspect_shared_memory(cascade, shared_memory_bytes),
     ]
 
 
-def _look_at_stage(
-    repository: Path, cascade: Cascade, stage: Stage, entry: ModelConfig | None, place: Place
+def _inspect_stage(
+    repository: Path, cascade: Cascade, stage: Stage, entry: ModelConfig | None, environment: Environment
 ) -> Finding:
     subject = f"stage {stage.model}"
     if entry is None:
         return Finding(subject, "has no entry in the repository", REPOSITORY_ADVICE)
     if stage.version != LATEST and not (repository / stage.model / str(stage.version)).is_dir():
-        return Finding(subject, f"has no version {stage.version}", "say version -1 in cascade.json, for the latest")
+        return Finding(subject, f"has no version {stage.version}", "set its version to -1, the latest, in cascade.json")
     if cascade.serving.reach == "in_process":
         lacking = "" if _has_onnx(repository, stage) else "its entry has no model.onnx"
-        if lacking or place.is_nvidias_container:
+        if lacking or environment.is_nvidias_container:
             found = f"cannot run in process: {lacking or NO_ONNX_RUNTIME}"
-            return Finding(subject, found, 'say "reach": "auto" in the "serving" of cascade.json')
+            return Finding(subject, found, 'set "reach": "auto" in the "serving" of cascade.json')
     return _compare(subject, cascade, stage, entry)
 
 
@@ -71,7 +73,7 @@ def _compare(subject: str, cascade: Cascade, stage: Stage, entry: ModelConfig) -
         found = f"takes {_shapes(canvas)}, the cascade's canvas is {cascade.canvas}"
         return Finding(subject, found, REPOSITORY_ADVICE)
     if classes != [[len(cascade.labels)]]:
-        found = f"answers {_shapes(classes)}, the cascade has {len(cascade.labels)} labels"
+        found = f"returns {_shapes(classes)}, the cascade has {len(cascade.labels)} labels"
         return Finding(subject, found, REPOSITORY_ADVICE)
     if stage.max_batch_size > entry.max_batch_size:
         found = f"takes batches of {entry.max_batch_size}, cascade.json says {stage.max_batch_size}"
@@ -82,12 +84,12 @@ def _compare(subject: str, cascade: Cascade, stage: Stage, entry: ModelConfig) -
 def _other_runtime(cascade: Cascade, stage: Stage, entry: ModelConfig) -> str:
     predicted_by = cascade.evidence.get("predicted_by")
     runtime = predicted_by.get(stage.model) if isinstance(predicted_by, dict) else None
-    if not isinstance(runtime, str) or is_of_runtime(entry, runtime):
+    if not isinstance(runtime, str) or matches_runtime(entry, runtime):
         return ""
     return f"; thresholds were chosen on {runtime}"
 
 
-def _look_at_decode(folder: Path, cascade: Cascade) -> list[Finding]:
+def _inspect_decode(folder: Path, cascade: Cascade) -> list[Finding]:
     if not folder.is_dir():
         return []
     try:
@@ -97,7 +99,7 @@ def _look_at_decode(folder: Path, cascade: Cascade) -> list[Finding]:
     given = [list(tensor.dims) for tensor in config.output]
     if given == [[cascade.canvas, cascade.canvas, 3]]:
         return [Finding(f"entry {DECODE}", "fits the cascade's canvas")]
-    found = f"gives {_shapes(given)}, the cascade's canvas is {cascade.canvas}: Triton cannot load {ENCODED}"
+    found = f"returns {_shapes(given)}, the cascade's canvas is {cascade.canvas}: Triton cannot load {ENCODED}"
     return [Finding(f"entry {DECODE}", found, DECODE_ADVICE)]
 
 
@@ -110,7 +112,7 @@ def _has_onnx(repository: Path, stage: Stage) -> bool:
     return any((repository / stage.model).glob(f"{version}/model.onnx"))
 
 
-def _look_at_shared_memory(cascade: Cascade, shared_memory_bytes: int) -> Finding:
+def _inspect_shared_memory(cascade: Cascade, shared_memory_bytes: int) -> Finding:
     needed = COPIES * cascade.serving.max_images_in_flight * cascade.canvas**2 * 3
     found = f"{shared_memory_bytes / 1e6:.0f} MB; images in flight may take {needed / 1e6:.0f} MB"
     if needed <= shared_memory_bytes:

@@ -1,4 +1,4 @@
-"""One line of what the doctor says."""
+"""One line of the doctor's table."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Finding:
-    """Say how one thing stands.
+    """The state of one thing.
 
     Attributes:
-        subject: What was looked at.
-        found: How it stands.
-        advice: What to do; empty if it fits.
+        subject: What was inspected.
+        found: Its state.
+        advice: What to do; empty if nothing is wrong.
     """
 
     subject: str
@@ -21,5 +21,5 @@ class Finding:
 
     @property
     def is_ok(self) -> bool:
-        """Tell whether there is nothing to do."""
+        """Whether nothing is wrong."""
         return not self.advice

@@ -1,6 +1,6 @@
-"""Errors of TensorRT and Triton that are known, as they stand in a server's log.
+"""Known errors of TensorRT and Triton in a server's log.
 
-Triton's own line is often only a wrapper; TensorRT's, which says why, comes before it.
+Triton's own line is often only a wrapper; TensorRT's line, which gives the reason, comes before it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ KNOWN = (
     (
         r"(?:operation not permitted when stream is capturing|previous error during capture"
         r"|depend on a capturing blocking stream)",
-        "plans set up side by side",
-        "start Triton with --model-load-thread-count=1, as deploy/serve does: CUDA graphs are captured alone",
+        "plans loaded in parallel",
+        "start Triton with --model-load-thread-count=1, as deploy/serve does: CUDA graphs are captured one at a time",
     ),
     (
         r"unable to find backend library for backend '(?:tensorrt|onnxruntime)'",
@@ -45,16 +45,16 @@ KNOWN = (
     (
         r"unable to (?:load plan file to auto complete config|create TensorRT engine).*",
         "plan not loaded",
-        "TensorRT says why in the lines before; compare with the entries above",
+        "TensorRT gives the reason in the lines before; compare with the entries above",
     ),
 )
 
 
-def look_at_log(lines: Iterable[str]) -> list[Finding]:
-    """Say which known errors are in a log, each once, in order of appearance."""
+def inspect_log(lines: Iterable[str]) -> list[Finding]:
+    """Return the known errors in a log, each once, in order of appearance."""
     findings: dict[str, Finding] = {}
     for line in lines:
         for pattern, what, advice in KNOWN:
             if (match := re.search(pattern, line, re.IGNORECASE)) is not None:
                 findings.setdefault(what, Finding(f"log: {what}", match[0].strip(), advice))
-    return list(findings.values()) or [Finding("log", "no error that is known here")]
+    return list(findings.values()) or [Finding("log", "no known error")]

@@ -1,1 +1,1 @@
-"""A backbone, from timm or an ONNX file, to one checked ONNX file."""
+"""A backbone, from timm or an ONNX file, as one checked ONNX file."""

@@ -1,4 +1,4 @@
-"""Look through an exported graph for what TensorRT cannot take or does badly."""
+"""Find what TensorRT does not support, or runs badly, in an exported graph."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def load_graph(path: Path) -> ModelProto:
 
 
 def unlisted_operators(model: ModelProto) -> list[str]:
-    """Name the operators that TensorRT's ONNX parser does not document."""
+    """Return the operators that TensorRT's ONNX parser does not document."""
     used = {f"{node.domain}.{node.op_type}".removeprefix("ai.onnx").lstrip(".") for node in model.graph.node}
     return sorted(used - TENSORRT_OPERATORS)
 
 
 def leftovers(model: ModelProto) -> list[str]:
-    """Name traces of the export that do not belong in a served graph, each once."""
+    """Return the traces of the export that do not belong in a served graph, each once."""
     floats, image = _float_tensors(model.graph), model.graph.input[0].name
     found = [trace for node in model.graph.node for trace in _traces(node, floats, image)]
     if LOCAL_PATH.search(model.SerializeToString()):
@@ -70,5 +70,5 @@ def _axis(node: NodeProto) -> int:
 
 
 def _float_tensors(graph: GraphProto) -> frozenset[str]:
-    """Name what is computed in floating point: no weights, no shapes."""
+    """Return the names of the tensors that are computed in floating point: neither weights nor shapes."""
     return frozenset(value.name for value in graph.value_info if value.type.tensor_type.elem_type in FLOATS)

@@ -1,7 +1,7 @@
 """Count the multiply-accumulates of an ONNX graph.
 
-Shapes are taken from a run on one image: inference without one stops at the first shape that is computed, and a ViT
-has many. Only shapes leave the run, so it takes no more memory than the graph does.
+Shapes are taken from a run on one image: shape inference stops at the first shape that is computed, and a ViT has many.
+The run returns only shapes, so it takes no more memory than the graph itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import onnxruntime
 from onnx import ModelProto, NodeProto, TensorProto, helper
 
 COUNTED = ("Conv", "Gemm", "MatMul")
-# Operators with multiply-accumulates that are not counted here; all of another domain are too.
+# Operators with multiply-accumulates that are not counted here, as are all operators of another domain.
 NOT_COUNTED = frozenset(
     {"Attention", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop"}
     | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN", "Scan"}
@@ -24,7 +24,7 @@ STANDARD_DOMAINS = ("", "ai.onnx")
 
 
 def uncountable(model: ModelProto) -> list[str]:
-    """Name the operators whose multiply-accumulates are unknown."""
+    """Return the operators whose multiply-accumulates are unknown."""
     nodes = model.graph.node
     return sorted({n.op_type for n in nodes if n.domain not in STANDARD_DOMAINS or n.op_type in NOT_COUNTED})
 
@@ -34,7 +34,7 @@ def count_gmacs(model: ModelProto, image: npt.NDArray[np.float32]) -> float:
 
     Args:
         model: Has no uncountable operators, and one input.
-        image: What the input takes, of batch 1.
+        image: An input of batch 1.
     """
     counted = [node for node in model.graph.node if node.op_type in COUNTED]
     shapes = _shapes(model, [name for node in counted for name in (*node.input[:2], node.output[0])], image)
@@ -48,7 +48,7 @@ def count_parameters(model: ModelProto) -> int:
 
 
 def _products(node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
-    """Return how many products each number of a node's output sums."""
+    """Return the number of products in each element of a node's output."""
     left, right = (shapes[name] for name in node.input[:2])
     if node.op_type == "Conv":
         return prod(right[1:])  # the weights [M, C / groups, kernel...]

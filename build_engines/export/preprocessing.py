@@ -18,14 +18,14 @@ from build_engines.pool.schema import Channels
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Say how a backbone wants its images, in timm's terms.
+    """The input that a backbone expects, in timm's terms.
 
     Attributes:
         input_size: Side of the square input, in pixels.
         crop_pct: Share of the resized image's side that the centre crop keeps.
         interpolation: `bicubic` or `bilinear`, both antialiased.
-        mean: Of each channel, of pixels in 0..1.
-        std: Of each channel, of pixels in 0..1.
+        mean: Of each channel, for pixels in 0..1.
+        std: Of each channel, for pixels in 0..1.
     """
 
     input_size: int
@@ -36,7 +36,7 @@ class DataConfig:
 
 
 def resize_matrix(canvas: int, data: DataConfig) -> Tensor:
-    """Return A, FP32 [input_size, canvas]: antialiased resize of a line of pixels, then centre crop.
+    """Return A, FP32 [input_size, canvas]: antialiased resize of a row of pixels, then centre crop.
 
     The image is resized to floor(input_size / crop_pct), as timm's evaluation transform does.
     """
@@ -48,7 +48,7 @@ def resize_matrix(canvas: int, data: DataConfig) -> Tensor:
 
 
 class Preprocessing(nn.Module):
-    """Map UINT8 [B, S, S, 3] to normalised FP32 [B, 3, input_size, input_size]."""
+    """The module from canvases, UINT8 [B, S, S, 3], to normalised FP32 [B, 3, input_size, input_size]."""
 
     def __init__(self, canvas: int, data: DataConfig) -> None:
         super().__init__()
@@ -60,22 +60,22 @@ class Preprocessing(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Resize, crop and normalise a batch of canvases."""
-        # TensorRT takes UINT8 as an input only, so it is cast first. Without .contiguous() the exporter keeps
+        # TensorRT supports UINT8 only as an input, so it is cast first. Without .contiguous() the exporter keeps
         # channels-last strides and emits Range and Gather on the batch.
         pixels = image.float().permute(0, 3, 1, 2).contiguous()
         return (self.resize(pixels) - self.get_buffer("mean")) / self.get_buffer("std")
 
     def resize(self, pixels: Tensor) -> Tensor:
-        """Resize and crop FP32 [B, 3, S, S] in 0..255: first lines, then columns, each cut to 0..255 as in Pillow."""
+        """Resize and crop FP32 [B, 3, S, S] in 0..255: rows, then columns, each clamped to 0..255 as in Pillow."""
         if self.is_identity:
             return pixels
         matrix = self.get_buffer("matrix")
-        lines = (pixels @ matrix.T).clamp(0, 255)
-        return (matrix @ lines).clamp(0, 255)
+        rows = (pixels @ matrix.T).clamp(0, 255)
+        return (matrix @ rows).clamp(0, 255)
 
 
 class ServedBackbone(nn.Module):
-    """Map UINT8 [B, S, S, 3] to probabilities FP32 [B, C]: what Triton serves of a backbone."""
+    """The module that Triton serves of a backbone: UINT8 [B, S, S, 3] to probabilities FP32 [B, C]."""
 
     def __init__(self, preprocessing: Preprocessing, backbone: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A PyTorch module as an ONNX graph of one file, without traces of the machine that exported it."""
+"""A PyTorch module as an ONNX graph, without traces of the machine that exported it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 from build_engines.errors import BuildError
 
-OPSET = 20  # 23 and later write attention as an operator that TensorRT before 10.14 does not know
+OPSET = 20  # 23 and later write attention as an operator that TensorRT supports only from 10.14 on
 EXAMPLE_BATCH = 2
 
 
@@ -23,11 +23,11 @@ def to_onnx(module: nn.Module, canvas: int, output: str) -> ModelProto:
         output: Name of that tensor.
 
     Returns:
-        A model of `OPSET`, its input `image`, its batch free.
+        A model of `OPSET` with the input `image` and a dynamic batch dimension.
     """
     example = torch.zeros(EXAMPLE_BATCH, canvas, canvas, 3, dtype=torch.uint8)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns about itself
+        warnings.simplefilter("ignore")  # torch's exporter emits warnings about its own code
         program = torch.onnx.export(
             module,
             (example,),
@@ -42,12 +42,12 @@ def to_onnx(module: nn.Module, canvas: int, output: str) -> ModelProto:
         raise BuildError("torch.onnx.export returned no program")
     model = program.model_proto
     strip_local_paths(model)
-    _leave_bytes_to_the_cast(model.graph)
+    _read_the_cast(model.graph)
     return model
 
 
-def _leave_bytes_to_the_cast(graph: GraphProto) -> None:
-    """Let what else reads the UINT8 input, for its shape, read its cast: TensorRT takes bytes to a cast alone."""
+def _read_the_cast(graph: GraphProto) -> None:
+    """Make all nodes read the cast of the UINT8 input, also for its shape: TensorRT accepts bytes only into a cast."""
     image = graph.input[0].name
     place = next(place for place, node in enumerate(graph.node) if node.op_type == "Cast" and node.input[0] == image)
     cast = graph.node.pop(place)
@@ -57,7 +57,7 @@ def _leave_bytes_to_the_cast(graph: GraphProto) -> None:
 
 
 def strip_local_paths(model: ModelProto) -> None:
-    """Drop an exporter's notes and stack traces, which name files of the machine that it ran on."""
+    """Remove metadata and stack traces, which contain paths of the machine that the exporter ran on."""
     model.doc_string = ""
     for part in (model, model.graph):
         del part.metadata_props[:]

@@ -1,4 +1,4 @@
-"""Labelled images in a folder of one folder a class."""
+"""Labelled images: a folder with one folder per class."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from build_engines.errors import BuildError
+from build_engines.errors import ImageFolderError
 from build_engines.images.canvas import Canvas, UnusableImage, to_canvas
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-SHOWN = 5
-
-
-class ImageFolderError(BuildError):
-    """Say what is wrong with a folder of labelled images."""
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """List labelled images in a fixed order: by class, then by file name.
+    """Labelled images in a fixed order: by class, then by file name.
 
     Attributes:
         root: The folder.
         paths: N image files.
-        class_ids: INT64 [N], each in the order of the label set.
+        class_ids: INT64 [N], indices into the labels.
     """
 
     root: Path
@@ -40,7 +36,7 @@ class ImageFolder:
 
     @property
     def image_ids(self) -> list[str]:
-        """Name each image by its path below the root."""
+        """Each image's path, relative to the root."""
         return [path.relative_to(self.root).as_posix() for path in self.paths]
 
     def sample(self, count: int) -> ImageFolder:
@@ -52,7 +48,7 @@ class ImageFolder:
         """Read a range of the images onto the canvas: UINT8 [n, S, S, 3].
 
         Raises:
-            ImageFolderError: a file is no readable image.
+            ImageFolderError: a file cannot be read as an image.
         """
         try:
             return np.stack([to_canvas(path, size) for path in self.paths[start:stop]])
@@ -61,14 +57,14 @@ class ImageFolder:
 
 
 def open_image_folder(root: Path, labels: Sequence[str]) -> ImageFolder:
-    """List the images of a folder that holds one folder a class.
+    """List the images of a folder that contains one folder per class.
 
-    Class folders named like the labels, but for case, are matched by name; where none is, sorted by name, they take the
-    labels' order (as in ImageNet's folders, which are named by synset): `order_note` says so.
+    Class folders are matched with the labels by name, ignoring case. Where no name matches, they are matched by order,
+    sorted by name (as ImageNet's folders are, which are named by synset); `order_note` tells the user.
 
     Raises:
-        ImageFolderError: no such folder, another number of classes than labels, a folder that is no label although
-            others are, or a class without images.
+        ImageFolderError: the folder does not exist, has more or fewer classes than labels, has a class folder without a
+            label although others have one, or a class without images.
     """
     files = [_images(root / name) for name in _class_folders(root, labels)]
     paths = tuple(path for group in files for path in group)
@@ -87,43 +83,43 @@ def order_note(root: Path | None, labels: Sequence[str]) -> str:
     if root is None:
         return ""
     names = _class_folders(root, labels)
-    if _are_alike(names, labels):
+    if _share_a_name(names, labels):
         return ""
     return (
-        f"{root}: no class folder is named like a label, so in sorted order they are taken for the labels in theirs: "
-        f"{names[0]} is {labels[0]}, …, {names[-1]} is {labels[-1]}; if that is wrong, name them like the labels"
+        f"{root}: no class folder has the name of a label, so the folders in sorted order are matched with the labels "
+        f"in theirs: {names[0]} is {labels[0]}, …, {names[-1]} is {labels[-1]}; if that is wrong, rename the folders"
     )
 
 
 def _class_folders(root: Path, labels: Sequence[str]) -> list[str]:
     """Return the name of each label's folder."""
     if not root.is_dir():
-        raise ImageFolderError(f"{root} is no folder; give one that holds one folder of images a class")
+        raise ImageFolderError(f"{root} is not a folder; name one that contains one folder of images per class")
     names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
     if len(names) != len(labels):
-        raise ImageFolderError(f"{root} holds {len(names)} class folders but the pool has {len(labels)} labels")
-    if not _are_alike(names, labels):
+        raise ImageFolderError(f"{root} has {len(names)} class folders but the pool has {len(labels)} labels")
+    if not _share_a_name(names, labels):
         return names
     found = _by_name(names, labels)
     if odd := sorted(set(names) - set(found.values())):
         left = [label for label in labels if label not in found]
         raise ImageFolderError(
-            f"{root}: class folders are named like labels of the pool, but for {_few(odd)} no label can be told; the "
-            f"labels left are {_few(left)}: rename the folders"
+            f"{root}: class folders are named after the labels, but no label matches {_shortened(odd)}; the labels "
+            f"without a folder are {_shortened(left)}: rename the folders"
         )
     return [found[label] for label in labels]
 
 
-def _are_alike(names: Sequence[str], labels: Sequence[str]) -> bool:
+def _share_a_name(names: Sequence[str], labels: Sequence[str]) -> bool:
     return not {name.casefold() for name in names}.isdisjoint(label.casefold() for label in labels)
 
 
 def _by_name(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """Return the folder of each label that has one: of its name, or the only one left that differs in case alone."""
+    """Return the folder of each label that has one: of the same name, or the only other one that differs in case."""
     found = {name: name for name in set(names) & set(labels)}
     folders, wanted = (_by_folded([one for one in some if one not in found]) for some in (names, labels))
-    alone = [key for key in wanted if len(wanted[key]) == len(folders.get(key, ())) == 1]
-    return found | {wanted[key][0]: folders[key][0] for key in alone}
+    unique = [key for key in wanted if len(wanted[key]) == len(folders.get(key, ())) == 1]
+    return found | {wanted[key][0]: folders[key][0] for key in unique}
 
 
 def _by_folded(names: Sequence[str]) -> dict[str, list[str]]:
@@ -133,15 +129,15 @@ def _by_folded(names: Sequence[str]) -> dict[str, list[str]]:
     return grouped
 
 
-def _few(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:SHOWN])
-    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"
+def _shortened(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:MAX_SHOWN])
+    return shown if len(names) <= MAX_SHOWN else f"{shown} and {len(names) - MAX_SHOWN} more"
 
 
 def _images(folder: Path) -> list[Path]:
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
     if not images:
         raise ImageFolderError(
-            f"class folder {folder} has no image ({', '.join(sorted(EXTENSIONS))}); fill or remove it"
+            f"class folder {folder} contains no image ({', '.join(sorted(EXTENSIONS))}); fill or remove it"
         )
     return images

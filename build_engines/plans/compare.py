@@ -1,4 +1,4 @@
-"""Compare a plan with ONNX Runtime on real images: it must answer as the ONNX file does that it was built from.
+"""Compare a plan with ONNX Runtime on real images: it must answer like the ONNX file that it was built from.
 
 NVIDIA's polygraphy runs the plan; where it cannot, nothing is compared, and the command prints why.
 """
@@ -87,7 +87,7 @@ def compare_answers(ours: Floats, theirs: Floats) -> PlanAgreement:
 
 
 def tolerance_of(precision: Precision, options: PlanOptions) -> float:
-    """Return how far a plan's probabilities may lie from ONNX Runtime's; TF32's mantissa is as short as FP16's."""
+    """Return how far a plan's probabilities may be from ONNX Runtime's; TF32's mantissa is as short as FP16's."""
     return PROBABILITY_TOLERANCES["fp16" if options.tf32 else precision]
 
 

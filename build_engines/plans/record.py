@@ -98,7 +98,7 @@ class PlanRecord(BaseModel):
 
     @classmethod
     def of(cls, built: BackboneBuild) -> Self | None:
-        """Return the record of a plan that is whole, or None."""
+        """Return the record of an intact plan, or None."""
         record = cls.read(built.plan_record_file)
         return record if record and built.plan.is_file() and sha256(built.plan) == record.plan_sha256 else None
 
@@ -109,7 +109,7 @@ class PlanRecord(BaseModel):
 
     @classmethod
     def required(cls, built: BackboneBuild) -> Self:
-        """Return the record of a whole plan of the ONNX file at hand.
+        """Return the record of an intact plan of the current ONNX file.
 
         Raises:
             PlanError: the plan is missing, damaged or older than the ONNX file.
@@ -117,7 +117,7 @@ class PlanRecord(BaseModel):
         record = cls.of(built)
         advice = "run build-engines plan on this pool (make engines: in NVIDIA's container)"
         if record is None:
-            raise PlanError(f"backbone {built.name!r} has no whole {built.plan}; {advice}")
+            raise PlanError(f"backbone {built.name!r} has no intact {built.plan}; {advice}")
         if record.onnx_sha256 != sha256(built.onnx):
-            raise PlanError(f"{built.plan} is of an older ONNX file than {built.onnx}; {advice}")
+            raise PlanError(f"{built.plan} was built from an older ONNX file than {built.onnx}; {advice}")
         return record

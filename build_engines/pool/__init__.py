@@ -1,1 +1,1 @@
-"""The pool file, its labels, and the files built from it."""
+"""The pool file, its labels, and the files that are built from it."""

@@ -50,7 +50,7 @@ class PoolBuild:
         return (BackboneBuild(self, backbone) for backbone in self.pool.backbones)
 
     def __contains__(self, name: object) -> bool:
-        """Tell whether the pool has a backbone of this name."""
+        """Whether the pool has a backbone of this name."""
         return any(backbone.name == name for backbone in self.pool.backbones)
 
     def __len__(self) -> int:
@@ -183,5 +183,5 @@ class BackboneBuild:
 
 
 def holds_build(folder: Path) -> bool:
-    """Tell whether backbones were exported into a pool's folder, or predictions collected."""
+    """Return whether backbones were exported into a pool's folder, or predictions collected."""
     return any((folder / part).exists() for part in ("onnx", "predictions"))

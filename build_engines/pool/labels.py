@@ -14,11 +14,11 @@ def resolve_labels(given: object, file: Path) -> object:
     """Return the labels that a pool file gives or names.
 
     Args:
-        given: A list (numbers become text), the name of a file beside the pool file, or `imagenet-1k`.
+        given: A list (numbers become text), the name of a file in the pool file's folder, or `imagenet-1k`.
         file: The pool file.
 
     Raises:
-        PoolError: the file cannot be read, or a label is one of YAML's words for true and false.
+        PoolError: the file cannot be read, or YAML reads a label as a boolean.
     """
     if given == IMAGENET_1K:
         return imagenet_1k()
@@ -32,7 +32,7 @@ def resolve_labels(given: object, file: Path) -> object:
 def _text_of(label: object, file: Path) -> object:
     if isinstance(label, bool):
         raise PoolError(
-            f"{file}: a label is {label}, as YAML reads yes, no, on, off, true and false; put such labels in quotes"
+            f"{file}: a label is {label}, which is how YAML reads yes, no, on, off, true and false; put it in quotes"
         )
     return str(label) if isinstance(label, int) else label
 
@@ -40,7 +40,7 @@ def _text_of(label: object, file: Path) -> object:
 def imagenet_1k() -> list[str]:
     """Return ImageNet-1k's 1000 labels in the order of the classes, as timm describes them.
 
-    They are kept in a file, for NVIDIA's container has no timm. Two of them are called "crane" there: a label that
-    comes twice is followed by its WordNet synset.
+    They are kept in a file because NVIDIA's container has no timm. Two of them are called "crane" there: a label that
+    occurs twice is followed by its WordNet synset.
     """
     return read_text(Path(__file__).with_name(f"{IMAGENET_1K}.txt")).splitlines()

@@ -18,7 +18,7 @@ from build_engines.support.atomic_files import read_text
 PRETRAINED = "pretrained"
 RANDOM = "random"
 TIMM, ONNX = "a timm backbone", "an ONNX backbone"
-PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # of a folder or an entry, nowhere else than where it is put
+PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # safe as the name of a folder: it cannot lead elsewhere
 SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
 
 Precision = Literal["fp32", "fp16"]
@@ -27,10 +27,11 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class Backbone(BaseModel, ABC):
-    """Describe one pretrained classifier, wherever it comes from.
+    """One pretrained classifier, from timm or an ONNX file.
 
     Attributes:
-        mean: Of each channel; what `std` divides is the difference from it.
+        input_size: Side of the square input, in pixels.
+        mean: Of each channel; subtracted before `std` divides.
         crop_pct: Share of the resized image's side that the centre crop keeps.
         interpolation: Of the resize, which is antialiased.
     """
@@ -50,21 +51,21 @@ class Backbone(BaseModel, ABC):
     @property
     @abstractmethod
     def source(self) -> str:
-        """Say where the weights come from: the name of a file, `pretrained` or `random`."""
+        """The source of the weights: the name of a file, `pretrained` or `random`."""
 
     @property
     def is_pretrained(self) -> bool:
-        """Tell whether timm downloads the weights."""
+        """Whether timm downloads the weights."""
         return self.source == PRETRAINED
 
     @property
     def is_random(self) -> bool:
-        """Tell whether the weights are drawn at random: for measuring and checking only."""
+        """Whether the weights are random: for measuring and checking only."""
         return self.source == RANDOM
 
     @property
     def has_file(self) -> bool:
-        """Tell whether the weights lie in a file of the user's."""
+        """Whether the weights are a file of the user's."""
         return not self.is_pretrained and not self.is_random
 
     @property
@@ -78,9 +79,10 @@ class Backbone(BaseModel, ABC):
 
 
 class TimmBackbone(Backbone):
-    """Name an architecture of timm's, its weights and its input size.
+    """A timm architecture with its weights.
 
-    Preprocessing fields left out are taken from timm's `pretrained_cfg`; `mean` and `std` are of pixels in 0..1.
+    Preprocessing fields that are left out are taken from timm's `pretrained_cfg`; `mean` and `std` are for pixels in
+    0..1.
     """
 
     architecture: str
@@ -89,7 +91,7 @@ class TimmBackbone(Backbone):
 
     @property
     def source(self) -> str:
-        """Return `weights`."""
+        """`weights`."""
         return self.weights
 
     def with_random_weights(self) -> Self:
@@ -98,17 +100,17 @@ class TimmBackbone(Backbone):
 
 
 class OnnxBackbone(Backbone):
-    """Name an ONNX file that maps FP32 images to logits or probabilities, and say how it wants them.
+    """An ONNX file that maps FP32 images to logits or probabilities, and the input that it expects.
 
-    What changes the answers and cannot be read off the file has no default. Preprocessing fields left out mean: resized
-    whole (`crop_pct` 1), `bicubic`, no normalisation.
+    What changes the answers and cannot be read from the file has no default. Preprocessing fields that are left out
+    mean: the whole image is resized (`crop_pct` 1), `bicubic`, no normalisation.
 
     Attributes:
-        layout: Order of the file's input: `NCHW` or `NHWC`.
-        value_range: Of its pixels, 0..1 or 0..255, before `mean` is taken off and `std` divides: both in that range.
-        colours: Order of its channels, which is that of `mean` and `std` too.
-        output: Whether it answers `logits` (log-probabilities are such) or `probabilities`.
-        gmacs: Cost of an image, where it cannot be counted.
+        layout: Dimension order of the file's input: `NCHW` or `NHWC`.
+        value_range: Upper end of the pixel range, 1 or 255, before normalisation; `mean` and `std` are in that range.
+        colours: Order of the channels, also of those in `mean` and `std`.
+        output: Whether it returns `logits` (which log-probabilities are too) or `probabilities`.
+        gmacs: Cost of an image in units of 10⁹ multiply-accumulates, where it cannot be counted.
     """
 
     onnx: str
@@ -137,7 +139,13 @@ AnyBackbone = Annotated[Annotated[TimmBackbone, Tag(TIMM)] | Annotated[OnnxBackb
 
 
 class Pool(BaseModel):
-    """Hold the backbones of one label set and the canvas they all take."""
+    """The backbones of one label set, and the canvas that all of them take.
+
+    Attributes:
+        canvas: Side of the canvas, in pixels.
+        folder: The pool file's folder, where relative paths start.
+        sha256: Of the pool file.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -151,23 +159,23 @@ class Pool(BaseModel):
     @model_validator(mode="after")
     def _one_name_one_label_set(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("two labels are the same; every class needs its own name")
+            raise ValueError("two labels are the same; give every class its own name")
         repeated = [name for name, count in Counter(b.name for b in self.backbones).items() if count > 1]
         if repeated:
             raise ValueError(f"two backbones are called {repeated[0]!r}; give each its own name")
         taken = sorted(SERVED_NAMES & {b.name for b in self.backbones})
         if taken:
-            raise ValueError(f"{taken[0]!r} is served beside the backbones; call the backbone something else")
+            raise ValueError(f"{taken[0]!r} is served beside the backbones; rename the backbone")
         for backbone in self.backbones:
             if backbone.classes != len(self.labels):
                 raise ValueError(
                     f"backbone {backbone.name!r} has {backbone.classes} classes but the pool has "
-                    f"{len(self.labels)} labels; every backbone of a pool answers over the same labels"
+                    f"{len(self.labels)} labels; all backbones of a pool must have the same labels"
                 )
         return self
 
     def variant(self, *, random_weights: bool = False, precision: Precision | None = None) -> Pool:
-        """Return the same architectures with random weights or in another precision, under a name of their own."""
+        """Return the same architectures with random weights or in another precision, under a different name."""
         backbones = tuple(b.with_random_weights() if random_weights else b for b in self.backbones)
         if precision:
             backbones = tuple(backbone.model_copy(update={"precision": precision}) for backbone in backbones)
@@ -175,14 +183,14 @@ class Pool(BaseModel):
         return self.model_copy(update={"name": name, "backbones": backbones})
 
     def weights_file(self, backbone: Backbone) -> Path:
-        """Return where a backbone's own weights lie; relative paths start at the pool file's folder."""
+        """Return the path of a backbone's weights; relative paths start at the pool file's folder."""
         return (self.folder / backbone.source).resolve()
 
     def backbone(self, name: str) -> Backbone:
         """Return the backbone called `name`.
 
         Raises:
-            PoolError: there is none.
+            PoolError: the pool has none.
         """
         for backbone in self.backbones:
             if backbone.name == name:
@@ -198,7 +206,7 @@ def load_pool(path: Path) -> Pool:
         path: A YAML file.
 
     Raises:
-        PoolError: the file is missing, is no YAML, or breaks a rule of the format.
+        PoolError: the file is missing, is not YAML, or breaks a rule of the format.
     """
     text = read_text(path)
     try:
@@ -209,7 +217,7 @@ def load_pool(path: Path) -> Pool:
         raise PoolError(f"{path} must be a mapping with name, canvas, labels and backbones")
     for reserved in ("folder", "sha256"):
         if reserved in content:
-            raise PoolError(f"{path}: {reserved} is no field of a pool file; take it out")
+            raise PoolError(f"{path}: {reserved} is not a field of a pool file; remove it")
     if "labels" in content:
         content["labels"] = resolve_labels(content["labels"], path)
     try:
@@ -226,7 +234,9 @@ def _explain(error: ValidationError | TypeError) -> str:
     return "; ".join(
         f"{_place(place)}: {entry['msg'].removeprefix('Value error, ')}"
         for place, entry in zip(places, entries, strict=True)
-        if not any(other[: len(place)] == place and other != place for other in places)  # what follows from another
+        if not any(
+            other[: len(place)] == place and other != place for other in places
+        )  # those that follow from another
     )
 
 

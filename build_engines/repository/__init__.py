@@ -1,1 +1,1 @@
-"""Exported backbones to a Triton model repository, and what it serves."""
+"""Write a Triton model repository from exported backbones, and call what it serves."""

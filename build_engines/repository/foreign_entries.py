@@ -1,4 +1,4 @@
-"""What a model repository holds beside the entries of a pool: it is kept, and Triton loads it too."""
+"""Entries of other pools in a model repository: they are kept, and Triton loads them too."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cascade_core.spec import Cascade, SpecError, read_cascade
 
 
 def foreign_entry_notes(repository: Path, pool: Pool) -> list[str]:
-    """Name the backbones' entries and the cascade that are not of this pool, a sentence each."""
+    """Return a note about the entries of other backbones, and one about a cascade of another pool."""
     return [*_entries(repository, pool), *_cascade(repository / CASCADE / "cascade.json", pool)]
 
 
 def encoded_canvas(repository: Path, pool: Pool) -> int:
-    """Return the canvas that encoded images are to be put on: that of the cascade which is served, kept or to come."""
+    """Return the canvas for encoded images: that of the cascade in the repository, or else of the pool."""
     cascade = _read(repository / CASCADE / "cascade.json")
     return cascade.canvas if cascade else pool.canvas
 
@@ -25,8 +25,8 @@ def _entries(repository: Path, pool: Pool) -> list[str]:
     if not (others := sorted(folders - SERVED_NAMES - _names(pool))):
         return []
     return [
-        f"{repository} also holds {', '.join(others)}, not of this pool: Triton loads every entry; remove them, or use "
-        "another --output, if they are not wanted"
+        f"{repository} also contains {', '.join(others)}, not of this pool: Triton loads every entry; if they are not "
+        "wanted, remove them or use another --output"
     ]
 
 
@@ -35,23 +35,23 @@ def _cascade(path: Path, pool: Pool) -> list[str]:
         return []
     if cascade.canvas != pool.canvas:
         return [
-            f"{path} is kept: it is of {cascade.name}, of another pool, for its canvas is {cascade.canvas} and "
-            f"this pool's {pool.canvas}; encoded images are still put on {cascade.canvas}. To serve this pool, choose "
-            "anew with build-cascade search, or remove that file; then run build-engines repository again"
+            f"{path} is kept: it is of {cascade.name}, a cascade of another pool, with a canvas of {cascade.canvas} "
+            f"rather than {pool.canvas}; encoded images are still resized to {cascade.canvas}. To serve this pool, run "
+            "build-cascade search or remove that file, then rerun build-engines repository"
         ]
     stages = [stage.model for stage in cascade.stages]
     if _names(pool).issuperset(stages):
         return []
     return [
-        f"{path} is kept: it is of {cascade.name}, with the stages {', '.join(stages)}, not all of this pool; choose "
-        "anew with build-cascade search"
+        f"{path} is kept: it is of {cascade.name}, whose stages {', '.join(stages)} are not all of this pool; rerun "
+        "build-cascade search"
     ]
 
 
 def _read(path: Path) -> Cascade | None:
     try:
         return read_cascade(path)
-    except SpecError:  # none, or doctor says what is wrong with it
+    except SpecError:  # there is none, or it is invalid, which doctor reports
         return None
 
 

@@ -1,4 +1,4 @@
-"""Ask one served model over gRPC, as the cascade does: canvases in, an output out."""
+"""A client of one served model over gRPC: canvases in, an output out."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ WEIGHTS = (".onnx", ".plan", ".pt2")
 
 
 class ServedModel:
-    """Ask a model of a Triton server.
+    """One model of a Triton server.
 
     Raises:
-        ServedError: from every method, when the server is not there, or the model fails or is another one.
+        ServedError: from every method, when the server does not answer, or the model fails or is not the expected one.
     """
 
     def __init__(self, url: str, name: str, advice: str = SERVE_BACKBONES) -> None:
@@ -48,22 +48,22 @@ class ServedModel:
 
     @property
     def config(self) -> Any:  # noqa: ANN401 (protobuf's classes have no stubs)
-        """Return the model's Triton configuration, a ModelConfig message."""
+        """The model's Triton configuration, a ModelConfig message."""
         with self._errors():
             return self._triton.get_model_config(self.name, client_timeout=TIMEOUT_S).config
 
-    def config_of(self, onnx_sha256: str) -> Any:  # noqa: ANN401
-        """Return the configuration of a backbone, which must be made of an ONNX file of this SHA-256."""
+    def config_made_from(self, onnx_sha256: str) -> Any:  # noqa: ANN401
+        """Return the configuration of a backbone, which must be made from the ONNX file with this SHA-256."""
         config = self.config
         if config.parameters[MADE_FROM].string_value != onnx_sha256:
             raise ServedError(
-                f"the server's {self.name!r} was not made of the last export; "
-                "run build-engines repository and start the server again"
+                f"the server's {self.name!r} was not made from the last export; "
+                "run build-engines repository and restart the server"
             )
         return config
 
     def infer(self, canvases: Canvas, output: str = "probabilities") -> npt.NDArray[Any]:
-        """Ask about UINT8 [n, S, S, 3]; return one output, [n, ...]."""
+        """Send canvases, UINT8 [n, S, S, 3], and return one output, [n, ...]."""
         tensor = InferInput("image", list(canvases.shape), "UINT8")
         tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
         with self._errors():
@@ -72,7 +72,7 @@ class ServedModel:
         answer: npt.NDArray[Any] = response.as_numpy(output)
         if len(answer) != len(canvases):
             raise ServedError(
-                f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; is numpy < 2 there?"
+                f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; install numpy<2 in the server"
             )
         return answer
 
@@ -85,36 +85,36 @@ class ServedModel:
 
 
 def served_configs(build: PoolBuild, url: str) -> dict[str, Any]:
-    """Return Triton's configuration of every backbone, each made of its last export.
+    """Return Triton's configuration of every backbone, each made from its last export.
 
     Raises:
-        ServedError: a backbone is not served, or is not the one that was exported last.
+        ServedError: a backbone is not served, or was not made from the last export.
         BuildError: a backbone has no up-to-date ONNX file.
     """
     configs = {}
     for built in build:
         manifest = built.require_manifest()
         with ServedModel(url, built.name) as served:
-            configs[built.name] = served.config_of(manifest.onnx_sha256)
+            configs[built.name] = served.config_made_from(manifest.onnx_sha256)
     return configs
 
 
 def runtime_of(config: Any) -> str:  # noqa: ANN401 (protobuf's classes have no stubs)
-    """Say what answers, by the configuration of a served backbone: `python (model.pt2, fp16, GPU)`."""
+    """Describe what answers, from the configuration of a served backbone: `python (model.pt2, fp16, GPU)`."""
     devices = sorted(
         {ModelInstanceGroup.Kind.Name(group.kind).removeprefix("KIND_") for group in config.instance_group}
     )
-    on_gpu = "GPU" in devices  # elsewhere the runtime `torch` computes in FP32, whatever was asked for
+    on_gpu = "GPU" in devices  # on a CPU the runtime `torch` computes in FP32, whatever was requested
     precision = [config.parameters[PRECISION].string_value] if on_gpu and PRECISION in config.parameters else []
     return f"{config.backend} ({', '.join([*weights_of(config), *precision, *devices])})"
 
 
-def is_of_runtime(config: Any, runtime: str) -> bool:  # noqa: ANN401
-    """Tell whether `runtime_of` named this backend and file; precision and device are known once an entry is served."""
+def matches_runtime(config: Any, runtime: str) -> bool:  # noqa: ANN401
+    """Whether `runtime_of` named this backend and file; precision and device are known only once an entry is served."""
     return runtime.startswith(f"{config.backend} ({', '.join([*weights_of(config), ''])}")
 
 
 def weights_of(config: Any) -> dict[str, str]:  # noqa: ANN401
-    """Return the SHA-256 of the file that a served backbone answers by, under its name."""
+    """Return the SHA-256 of the file that a served backbone runs, by the file's name."""
     hashes = {name.removesuffix(SHA256): value.string_value for name, value in config.parameters.items()}
     return {name: sha256 for name, sha256 in sorted(hashes.items()) if name.endswith(WEIGHTS)}

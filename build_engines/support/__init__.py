@@ -1,1 +1,1 @@
-"""What the other packages lean on: whole-or-nothing files, and the terminal."""
+"""Shared by all packages: atomic writes, progress, and the terminal."""

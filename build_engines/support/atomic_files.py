@@ -1,4 +1,4 @@
-"""Write files and folders whole or not at all, and recognise them again."""
+"""Atomic writes of files and folders, and hashes to recognise them by."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ OLD = "old"
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a file aside, then rename it into place; an interruption leaves the old one."""
+    """Write a file atomically: `write` fills a temporary file, which is renamed into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path)
-    aside = _beside(path, "partial")
+    temporary = _temporary(path, "partial")
     try:
-        write(aside)
-        aside.replace(path)
+        write(temporary)
+        temporary.replace(path)
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text_whole(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    write_whole(path, lambda aside: _write_text(aside, text))
+    """Write a text file atomically."""
+    write_whole(path, lambda temporary: _write_text(temporary, text))
 
 
 def write_folder_whole(folder: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a folder aside, then swap it in for the old one; an interruption leaves either."""
+    """Replace a folder as a whole: `write` fills a temporary one; an interruption leaves either the old or the new."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(folder)
-    aside = _beside(folder, "partial")
-    aside.mkdir()
+    temporary = _temporary(folder, "partial")
+    temporary.mkdir()
     try:
-        write(aside)
+        write(temporary)
         if folder.exists():
-            folder.rename(_beside(folder, OLD))
-        aside.rename(folder)
+            folder.rename(_temporary(folder, OLD))
+        temporary.rename(folder)
     finally:
         clear_leftovers(folder)
 
 
 def clear_leftovers(path: Path) -> None:
-    """Remove what killed processes left beside a file or folder; what they took out of its place goes back there."""
-    for leftover in list(_leftovers(path)):
+    """Remove the temporary files of killed processes; what such a process had moved out of the way is moved back."""
+    for leftover in list(_find_leftovers(path)):
         if leftover.suffix == f".{OLD}" and not path.exists():
-            with suppress(OSError):  # another process was first
+            with suppress(OSError):  # another process was faster
                 leftover.rename(path)
         elif leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
@@ -63,20 +63,20 @@ def read_text(path: Path) -> str:
     """Return the text of a file.
 
     Raises:
-        PoolError: it is missing or no text.
+        PoolError: it is missing or is not text.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")  # editors on Windows begin a file with a mark
+        return path.read_text(encoding="utf-8-sig")  # editors on Windows write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise PoolError(f"cannot read {path}: {error}") from error
 
 
-def _beside(path: Path, kind: str) -> Path:
+def _temporary(path: Path, kind: str) -> Path:
     return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
 
 
-def _leftovers(path: Path) -> Iterator[Path]:
-    """Find what `_beside` named in this process, or in one that is no more."""
+def _find_leftovers(path: Path) -> Iterator[Path]:
+    """Find the temporary paths of this process and of those that have ended."""
     named = re.compile(rf"\.{re.escape(path.name)}\.(\d{{1,7}})\.(partial|{OLD})")
     for other in path.parent.glob(".*"):
         found = named.fullmatch(other.name)
@@ -89,7 +89,7 @@ def _is_another_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # another user's
         return True
     return pid != os.getpid()
 

@@ -15,11 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 INTERRUPTED = 130
-KEPT = "interrupted; what is finished is kept, start again to go on"
+RESUMABLE = "interrupted; finished work is kept: rerun to continue"
+NOT_RESUMABLE = "interrupted; rerun from the start"
 
 
 def progress_bar(console: Console) -> Progress:
-    """Return a progress bar that says what is done, of how much, and how long the rest takes."""
+    """Return a progress bar with the title, how much is done, and the time remaining."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console)
 
@@ -57,13 +58,13 @@ Version = Annotated[
 
 
 def friendly_errors(
-    *expected: type[Exception], goes_on: bool = False
+    *expected: type[Exception], resumable: bool = False
 ) -> Callable[[Callable[Parameters, Result]], Callable[Parameters, Result]]:
     """Return a decorator: print an expected error and exit with 1; on Ctrl-C exit with 130.
 
     Args:
-        expected: What is printed as one line.
-        goes_on: Whether the command, started again, goes on where it stopped.
+        expected: The exceptions that are printed as one line.
+        resumable: Whether the command, when rerun, continues where it stopped.
     """
 
     def decorate(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
@@ -76,7 +77,7 @@ def friendly_errors(
                 stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
                 raise typer.Exit(1) from error
             except KeyboardInterrupt as error:
-                stderr.print(KEPT if goes_on else "interrupted; run it again")
+                stderr.print(RESUMABLE if resumable else NOT_RESUMABLE)
                 raise typer.Exit(INTERRUPTED) from error
 
         return run

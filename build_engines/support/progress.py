@@ -10,7 +10,7 @@ OnProgress = Callable[[str, int, int], None]  # title, done, total
 
 
 def ignore_progress(title: str, done: int, total: int) -> None:
-    """Report progress to nobody."""
+    """Do nothing: progress is not shown."""
 
 
 def tracked(items: Sequence[Item], title: str, on_progress: OnProgress) -> Iterator[Item]:

@@ -18,7 +18,7 @@ from build_cascade.pipeline import SPLITS
 from build_engines.images.folder import open_image_folder
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
-from build_engines.support.console import KEPT, progress_bar
+from build_engines.support.console import RESUMABLE, progress_bar
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones
 from examples.digits.dataset import write_digits
@@ -109,4 +109,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit(KEPT) from None
+        raise SystemExit(RESUMABLE) from None

@@ -19,7 +19,7 @@ from build_cascade.provenance import Note, check_notes
 from build_engines.errors import ServedError
 from build_engines.images.folder import open_image_folder, order_note
 from build_engines.repository.entry import MADE_FROM
-from build_engines.repository.served_model import ServedModel, is_of_runtime, runtime_of, served_configs
+from build_engines.repository.served_model import ServedModel, matches_runtime, runtime_of, served_configs
 from tests.support.helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
 
 PER_CLASS = 7
@@ -119,7 +119,7 @@ def test_changed_images_are_collected_again(collection, small, images):
 
 def test_a_server_with_another_export_is_refused(small):
     with pytest.raises(ServedError, match="run build-engines repository"):
-        small.config_of("x")
+        small.config_made_from("x")
 
 
 def test_a_server_that_is_not_there_is_named(tiny_build):
@@ -150,8 +150,8 @@ def test_the_precision_of_a_gpu_counts_and_of_a_cpu_does_not(collection):
 def test_an_entry_is_known_by_what_answered_before_it_is_served(collection, tiny_repository):
     entry = type(collection.config)()
     text_format.Parse((tiny_repository / "small/config.pbtxt").read_text(), entry)
-    assert is_of_runtime(entry, runtime_of(collection.config))
-    assert not is_of_runtime(changed_config(collection, backend="onnxruntime"), runtime_of(collection.config))
+    assert matches_runtime(entry, runtime_of(collection.config))
+    assert not matches_runtime(changed_config(collection, backend="onnxruntime"), runtime_of(collection.config))
 
 
 @pytest.mark.parametrize("damage", ["small.npy", "class_ids.npy", "small.json"])

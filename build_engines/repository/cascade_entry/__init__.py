@@ -1,4 +1,4 @@
-"""The entry of the cascade: its configuration, the model that Triton loads, and the packages which that imports."""
+"""The entry of the cascade: its configuration, the model that Triton loads, and the packages that it imports."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PACKAGES = (cascade_core, cascade_serving)
 
 
 def put_cascade(repository: Path) -> None:
-    """Copy the BLS model of the cascade into a model repository; its cascade.json stays.
+    """Copy the BLS model of the cascade into a model repository; a cascade.json in it is kept.
 
-    In the repository that the packages themselves lie in, nothing is copied. Either way the entry is newer than the
-    backbones then: Triton loads again what has changed, and in process the cascade holds their networks.
+    In the repository that contains the packages themselves, nothing is copied. Either way the entry is then newer than
+    the backbones, so that Triton reloads it with them: in process, the cascade holds their networks.
     """
     target = repository / CASCADE
     clear_leftovers(target)
@@ -41,7 +41,7 @@ def put_cascade(repository: Path) -> None:
 
 
 def copy_cascade(entry: Path) -> None:
-    """Copy all of the cascade's entry but its cascade.json into a folder, which need not be there."""
+    """Copy the cascade's entry, except for cascade.json, into a folder, which need not exist."""
     for package in PACKAGES:
         with as_file(files(package)) as source:
             ignored = shutil.ignore_patterns("__pycache__", ".*")

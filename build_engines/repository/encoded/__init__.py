@@ -13,7 +13,7 @@ from cascade_serving import cores
 
 DECODE, ENCODED = "decode", "cascade_encoded"
 MAX_PIXELS = 40_000_000
-MAX_BATCH_SIZE = 1024  # the cascade's own limit is the one that counts
+MAX_BATCH_SIZE = 1024  # the cascade's own limit is lower
 CODE = (
     Path(__file__).with_name("model.py"),
     Path(canvas.__file__),
@@ -35,7 +35,7 @@ def decode_config(canvas: int, max_pixels: int) -> ModelConfig:
 
     Args:
         canvas: Side S of the canvas, in pixels.
-        max_pixels: Larger images are refused before they are decoded: a small file can unpack to gigabytes.
+        max_pixels: Larger images are rejected before they are decoded: a small file can unpack to gigabytes.
     """
     config = ModelConfig(name=DECODE, backend="python", max_batch_size=MAX_BATCH_SIZE)
     config.input.append(ModelInput(name="encoded", data_type="TYPE_STRING", dims=[1]))
@@ -48,10 +48,10 @@ def decode_config(canvas: int, max_pixels: int) -> ModelConfig:
 
 
 def ensemble_config() -> ModelConfig:
-    """Return the configuration of `cascade_encoded`, which fits every cascade.json.
+    """Return the configuration of `cascade_encoded`, which is valid for every cascade.json.
 
-    The batch is written as one more axis and the counts of classes and stages are left open, so that a cascade may be
-    replaced by one of other stages or another largest batch without touching the ensemble.
+    The batch is written as an additional axis, and the numbers of classes and stages are left dynamic, so that a
+    cascade can be replaced by one with other stages or another largest batch without changing the ensemble.
     """
     config = ModelConfig(name=ENCODED, platform="ensemble")
     config.input.append(ModelInput(name="encoded", data_type="TYPE_STRING", dims=[-1, 1]))

@@ -1,4 +1,4 @@
-"""The runtimes that can serve a backbone; each folder knows one Triton backend."""
+"""The runtimes that can serve a backbone, each in a folder of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from build_engines.repository.runtimes.torch import Torch
 
 
 class Runtime(Protocol):
-    """Serve a backbone by one of Triton's backends.
+    """A way to serve a backbone by one of Triton's backends.
 
     Attributes:
         takes_onnx: Whether it also serves backbones that the pool file gives as ONNX files.
@@ -26,13 +26,13 @@ class Runtime(Protocol):
     takes_onnx: bool
 
     def configure(self, config: ModelConfig) -> None:
-        """Set what the backend needs in a configuration that already names inputs, outputs and batching."""
+        """Complete a configuration that already has inputs, outputs and batching."""
 
     def files(self, built: BackboneBuild) -> dict[str, Path]:
-        """Name the files of a version folder, and which file each is a copy of; what takes no step of its own is made.
+        """Return the files of a version folder: by name, the file that each is a copy of; a missing one may be made.
 
         Raises:
-            BuildError: one is missing or out of date.
+            BuildError: a file is missing or out of date.
         """
 
 
@@ -59,12 +59,12 @@ def check_runtime(pool: Pool, runtime: str) -> None:
     """Check that a runtime can serve every backbone of a pool.
 
     Raises:
-        BuildError: it cannot, or there is none of this name.
+        BuildError: it cannot, or there is no such runtime.
     """
     others = [backbone.name for backbone in pool.backbones if backbone.is_onnx]
     if not find_runtime(runtime).takes_onnx and others:
         able = [name for name, known in RUNTIMES.items() if known.takes_onnx]
         raise BuildError(
-            f"the runtime {runtime!r} cannot serve {', '.join(others)}, given as ONNX files in the pool file; use "
+            f"the runtime {runtime!r} cannot serve {', '.join(others)}, which the pool file gives as ONNX files; use "
             f"--runtime {' or '.join(able)}"
         )

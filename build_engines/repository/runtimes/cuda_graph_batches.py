@@ -1,8 +1,8 @@
-"""The batch sizes that CUDA graphs are made of."""
+"""The batch sizes that CUDA graphs are captured for."""
 
 from __future__ import annotations
 
 
-def ladder(largest: int) -> list[int]:
-    """Return 1, 2, 4, … and the largest batch size."""
+def cuda_graph_batches(largest: int) -> list[int]:
+    """Return the powers of two up to the largest batch size, and that size itself."""
     return sorted({1 << power for power in range(largest.bit_length())} | {largest})

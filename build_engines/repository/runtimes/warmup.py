@@ -1,4 +1,4 @@
-"""Images that Triton sends through a model before it calls the model ready."""
+"""Images that Triton sends through a model before it reports the model as ready."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelWarmup
 
 
 def add_warmup(config: ModelConfig) -> None:
-    """Let one image and a full batch, all black, go first: what is made ready at first use is ready then."""
+    """Warm up with one image and a full batch, all black: work that is deferred to the first use is then done."""
     for batch_size in sorted({1, config.max_batch_size}):
         warmup = ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size)
         for taken in config.input:

@@ -32,7 +32,7 @@ def test_a_missing_cost_is_named():
 def test_a_damaged_costs_file_says_what_one_looks_like(tmp_path, content):
     path = tmp_path / "costs.json"
     path.write_text(content)
-    with pytest.raises(CostError, match="costs are JSON such as"):
+    with pytest.raises(CostError, match="expected JSON such as"):
         Costs.read(path)
 
 

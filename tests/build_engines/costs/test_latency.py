@@ -174,7 +174,7 @@ def test_another_export_than_the_served_one_is_refused(server, tiny_pool, build,
     from build_engines.repository import served_model
 
     monkeypatch.setattr(served_model, "MADE_FROM", "nothing")
-    assert "was not made of the last export" in refused(server.addresses.grpc, tiny_pool, build)
+    assert "was not made from the last export" in refused(server.addresses.grpc, tiny_pool, build)
 
 
 def test_several_clients_may_ask_at_once(server, build):

@@ -13,8 +13,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 from typer.testing import CliRunner
 
 from build_engines.cli import app
-from build_engines.doctor import examine as doctor
-from build_engines.doctor.entries import Place
+from build_engines.doctor import environment as doctor_environment
+from build_engines.doctor.environment import Environment
 from build_engines.doctor.examine import examine
 from build_engines.errors import PlanError
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
@@ -29,7 +29,7 @@ from tests.support.helpers import CANVAS, LABELS, backbone_entry, write_pool
 
 L4 = Device(gpu="NVIDIA L4", compute_capability="8.9", driver="580.95")
 H100 = Device(gpu="NVIDIA H100", compute_capability="9.0", driver="580.95")
-HERE = Place("10.13.3.9", L4)
+HERE = Environment("10.13.3.9", L4)
 PLENTY = 10**9
 
 
@@ -91,47 +91,47 @@ def write_cascade(folder, canvas=CANVAS, first="a", version=-1, serving=None, pr
     (folder / "cascade/cascade.json").write_text(cascade.to_json())
 
 
-def complaints(repository, build=None, place=HERE, shared_memory=PLENTY):
-    findings = examine(repository, build, None, place, shared_memory)
+def complaints(repository, build=None, environment=HERE, shared_memory=PLENTY):
+    findings = examine(repository, build, None, environment, shared_memory)
     return {finding.subject: finding.found for finding in findings if not finding.is_ok}
 
 
 def test_a_healthy_repository(repository, build):
     assert complaints(repository, build) == {}
-    assert complaints(repository, None, Place(None, None)) == {}
+    assert complaints(repository, None, Environment(None, None)) == {}
 
 
 def test_other_tensorrt(repository):
-    found = complaints(repository, place=Place("11.4.0.106", L4))
-    assert found == {"entry a": "its plan is of TensorRT 10.13.3.9, here is 11.4.0.106"}
+    found = complaints(repository, environment=Environment("11.4.0.106", L4))
+    assert found == {"entry a": "its plan was built by TensorRT 10.13.3.9, the server has 11.4.0.106"}
 
 
 def test_other_gpu(repository):
-    found = complaints(repository, place=Place("10.13.3.9", H100))
-    assert found == {"entry a": "its plan is for NVIDIA L4 (8.9), here is NVIDIA H100 (9.0)"}
+    found = complaints(repository, environment=Environment("10.13.3.9", H100))
+    assert found == {"entry a": "its plan was built for NVIDIA L4 (8.9), this GPU is NVIDIA H100 (9.0)"}
     same_capability = L4.model_copy(update={"gpu": "NVIDIA L40S"})
-    assert set(complaints(repository, place=Place("10.13.3.9", same_capability))) == {"entry a"}
+    assert set(complaints(repository, environment=Environment("10.13.3.9", same_capability))) == {"entry a"}
 
 
 @pytest.mark.parametrize(
-    ("options", "place", "fits"),
+    ("options", "environment", "fits"),
     [
-        ({}, Place("10.13.3", L4), True),
-        ({}, Place("10", L4), True),
-        ({}, Place("10.13.2", L4), False),
-        ({}, Place("10.13.3.9.1", L4), True),
-        ({"version_compatible": True}, Place("10.14.1", L4), True),
-        ({"version_compatible": True}, Place("10.13", L4), True),
-        ({"version_compatible": True}, Place("10.9.0", L4), False),
-        ({"version_compatible": True}, Place("11.4.0", L4), False),
-        ({"hardware_compatibility": "ampere_plus"}, Place("10.13.3.9", H100), True),
-        ({"hardware_compatibility": "same_compute_capability"}, Place("10.13.3.9", H100), False),
+        ({}, Environment("10.13.3", L4), True),
+        ({}, Environment("10", L4), True),
+        ({}, Environment("10.13.2", L4), False),
+        ({}, Environment("10.13.3.9.1", L4), True),
+        ({"version_compatible": True}, Environment("10.14.1", L4), True),
+        ({"version_compatible": True}, Environment("10.13", L4), True),
+        ({"version_compatible": True}, Environment("10.9.0", L4), False),
+        ({"version_compatible": True}, Environment("11.4.0", L4), False),
+        ({"hardware_compatibility": "ampere_plus"}, Environment("10.13.3.9", H100), True),
+        ({"hardware_compatibility": "same_compute_capability"}, Environment("10.13.3.9", H100), False),
     ],
 )
-def test_compatible_plans(repository, build, options, place, fits):
+def test_compatible_plans(repository, build, options, environment, fits):
     write_plan_record(build["a"].plan_record_file, onnx_sha256=sha256(build["a"].onnx), **options)
     write_backbone(build["a"], repository, "tensorrt")
-    assert (complaints(repository, place=place) == {}) is fits
+    assert (complaints(repository, environment=environment) == {}) is fits
 
 
 def test_a_plan_older_than_its_onnx_file(repository, build):
@@ -139,7 +139,7 @@ def test_a_plan_older_than_its_onnx_file(repository, build):
     build["b"].onnx.write_bytes(b"newer")
     found = complaints(repository, build)
     assert found["entry a"] == "its plan is older than its ONNX file"
-    assert found["entry b"].startswith("is of another export than")
+    assert found["entry b"].startswith("was not made from the current")
 
 
 def test_a_stage_without_an_entry(repository):
@@ -157,29 +157,29 @@ def test_other_labels_and_larger_batches(repository):
     edit_entry(repository, "a", lambda config: config.output[0].dims.append(2))
     edit_entry(repository, "b", lambda config: setattr(config, "max_batch_size", 4))
     found = complaints(repository)
-    assert found["stage a"] == "answers [5, 2], the cascade has 5 labels"
+    assert found["stage a"] == "returns [5, 2], the cascade has 5 labels"
     assert found["stage b"] == "takes batches of 4, cascade.json says 8"
 
 
 def test_no_cascade_and_no_backbone(repository, tmp_path):
     (repository / "cascade/cascade.json").unlink()
-    assert complaints(repository) == {"cascade.json": "is not there"}
+    assert complaints(repository) == {"cascade.json": "is missing"}
     empty = tmp_path / "empty"
-    assert complaints(empty)[str(empty)] == "holds no backbone"
+    assert complaints(empty)[str(empty)] == "contains no backbone"
 
 
 def test_what_a_killed_command_left(repository):
     for name in (".a.99.partial", ".b.99.old"):
         shutil.copytree(repository / "a", repository / name)
     (repository / ".gitignore").touch()
-    found = "is no model, but Triton loads every folder and fails at it"
+    found = "is not a model, but Triton loads every folder and fails"
     assert complaints(repository) == {"folder .a.99.partial": found, "folder .b.99.old": found}
 
 
 @pytest.mark.parametrize("name", ["banana", "", "10.", "v10", "10.13-1"])
 def test_what_is_no_version(name):
-    with pytest.raises(PlanError, match=r"is no version of TensorRT; write one such as 10\.13\.3\.9"):
-        doctor.find_place(name)
+    with pytest.raises(PlanError, match=r"invalid TensorRT version '.*': expected 10\.13 or 10\.13\.3\.9"):
+        doctor_environment.find_environment(name)
 
 
 LACKS = "which the Python in NVIDIA's container lacks"
@@ -187,9 +187,9 @@ LACKS = "which the Python in NVIDIA's container lacks"
 
 def test_nvidias_container_has_neither_onnx_runtime_nor_pytorch(repository, build):
     write_backbone(build["b"], repository, "embedded")
-    assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs ONNX Runtime, {LACKS}"}
+    assert complaints(repository, environment=Environment(None, None)) == {"entry b": f"needs ONNX Runtime, {LACKS}"}
     edit_entry(repository, "b", as_of_torch)
-    assert complaints(repository, place=Place(None, None)) == {"entry b": f"needs PyTorch, {LACKS}"}
+    assert complaints(repository, environment=Environment(None, None)) == {"entry b": f"needs PyTorch, {LACKS}"}
 
 
 def as_of_torch(config):
@@ -200,10 +200,10 @@ def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, b
     for built in build:
         write_backbone(built, repository, "embedded")
     installed = SimpleNamespace(__version__="10.13.3.9")
-    monkeypatch.setattr(doctor, "load_tensorrt", lambda: installed)
+    monkeypatch.setattr(doctor_environment, "load_tensorrt", lambda: installed)
     write_cascade(repository, serving=Serving(reach="in_process"))
-    assert complaints(repository, place=doctor.find_place(None)) == {}
-    assert set(complaints(repository, place=doctor.find_place("10.13.3"))) == {
+    assert complaints(repository, environment=doctor_environment.find_environment(None)) == {}
+    assert set(complaints(repository, environment=doctor_environment.find_environment("10.13.3"))) == {
         "entry a",
         "entry b",
         "stage a",
@@ -213,7 +213,7 @@ def test_an_embedded_repository_is_well_unless_a_tensorrt_is_named(repository, b
 
 @pytest.mark.parametrize(("text", "size"), [("1g", 1 << 30), ("512M", 512 << 20), ("64kb", 65536), ("100", 100)])
 def test_sizes_are_read_as_docker_writes_them(text, size):
-    assert doctor.size_bytes(text) == size
+    assert doctor_environment.size_bytes(text) == size
 
 
 def test_too_little_shared_memory(repository):
@@ -246,14 +246,16 @@ def test_a_plan_of_smaller_batches(repository):
 
 def test_an_unknown_runtime(repository):
     edit_entry(repository, "b", lambda config: setattr(config, "backend", "openvino"))
-    assert complaints(repository) == {"entry b": "is for the backend openvino, none of onnxruntime, python, tensorrt"}
+    assert complaints(repository) == {
+        "entry b": "is for the backend openvino, not one of onnxruntime, python, tensorrt"
+    }
 
 
 def test_an_entry_of_another_hand(repository):
     edit_entry(repository, "b", lambda config: config.parameters.clear())
-    assert complaints(repository)["entry b"].startswith("does not name its files")
+    assert complaints(repository)["entry b"].startswith("does not list its files")
     edit_entry(repository, "a", lambda config: setattr(config, "name", "other"))
-    assert complaints(repository)["entry a"].startswith("is called other")
+    assert complaints(repository)["entry a"].startswith("is named other")
     edit_entry(repository, "a", lambda config: config.ClearField("input"))
     assert complaints(repository)["stage a"] == "takes nothing, the cascade's canvas is 32"
 
@@ -308,17 +310,17 @@ def test_files_that_are_missing_or_damaged(repository):
     (repository / "b/1/model.onnx").unlink()
     (repository / "cascade/cascade.json").write_text(json.dumps({"name": "x"}))
     found = complaints(repository)
-    assert found["entry a"] == "its model.plan is not as it was written"
+    assert found["entry a"] == "its model.plan has changed since it was written"
     assert found["entry b"] == "has no model.onnx"
     assert "cascade.json" in found
     (repository / "a/1/plan.json").unlink()
-    assert complaints(repository)["entry a"] == "its model.plan is not as it was written"
+    assert complaints(repository)["entry a"] == "its model.plan has changed since it was written"
     (repository / "a/config.pbtxt").write_text("what: ever")
     assert "cannot be read" in complaints(repository)["entry a"]
 
 
 def test_the_command(repository, pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(doctor, "shared_memory_bytes", lambda: PLENTY)
+    monkeypatch.setattr(doctor_environment, "shared_memory_bytes", lambda: PLENTY)
     arguments = ["doctor", "--repository", str(repository), "--tensorrt", "10.13.3.9"]
     pool_options = ["--pool", str(pool.folder / "pool.yaml"), "--build", str(tmp_path)]
     done = CliRunner().invoke(app, [*arguments, *pool_options])
@@ -329,7 +331,7 @@ def test_the_command(repository, pool, tmp_path, monkeypatch):
         assert says in done.output
     done = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*arguments[:-1], "banana"])
     assert done.exit_code == 1
-    assert "'banana' is no version of TensorRT" in done.output
+    assert "invalid TensorRT version 'banana'" in done.output
     log = tmp_path / "triton.log"
     log.write_text("incompatible device, expecting compute 7.5 got compute 8.6, please rebuild\n")
     done = CliRunner().invoke(app, [*arguments, "--log", str(log)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from build_engines.doctor.log import look_at_log
+from build_engines.doctor.log import inspect_log
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ from build_engines.doctor.log import look_at_log
         (
             "unable to set memory for input 'image' of a_0: operation would make the legacy stream depend on a "
             "capturing blocking stream",
-            "plans set up side by side",
+            "plans loaded in parallel",
         ),
-        ("unable to capture: operation not permitted when stream is capturing", "plans set up side by side"),
-        ("operation failed due to a previous error during capture", "plans set up side by side"),
+        ("unable to capture: operation not permitted when stream is capturing", "plans loaded in parallel"),
+        ("operation failed due to a previous error during capture", "plans loaded in parallel"),
         (
             "Internal: Unable to initialize shared memory key 'triton_python_backend_shm_region_3' to requested size "
             "(67108864 bytes). If you are running Triton inside docker, use '--shm-size' flag to control the shared "
@@ -50,10 +50,10 @@ from build_engines.doctor.log import look_at_log
     ],
 )
 def test_known_lines_of_a_log(line, what):
-    (finding,) = look_at_log(["I0101 starting\n", line + "\n", "again: " + line + "\n"])
+    (finding,) = inspect_log(["I0101 starting\n", line + "\n", "again: " + line + "\n"])
     assert finding.subject == f"log: {what}"
     assert finding.advice
 
 
 def test_a_quiet_log():
-    assert [finding.is_ok for finding in look_at_log(["I0101 started", "W0101 no GPU metrics"])] == [True]
+    assert [finding.is_ok for finding in inspect_log(["I0101 started", "W0101 no GPU metrics"])] == [True]

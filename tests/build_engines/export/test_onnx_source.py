@@ -133,7 +133,7 @@ def test_a_runtime_that_cannot_serve_it_is_refused_before_anything_is_written(tm
     done = CliRunner(env={"COLUMNS": "500"}).invoke(app, ["repository", str(path), "--runtime", "torch", *places])
     assert done.exit_code == 1
     assert done.output.strip() == (
-        "error: the runtime 'torch' cannot serve theirs, too, given as ONNX files in the pool file; use "
+        "error: the runtime 'torch' cannot serve theirs, too, which the pool file gives as ONNX files; use "
         "--runtime embedded or onnxruntime or tensorrt"
     )
     assert not (tmp_path / "repository").exists()
@@ -162,12 +162,12 @@ def test_it_is_served_as_it_answers_offline(tmp_path):
 @pytest.mark.parametrize(
     ("file", "said", "says"),
     [
-        ({"batch": 1}, {}, "takes a batch of 1 only; export it with a batch that is free"),
+        ({"batch": 1}, {}, "takes a batch of 1 only; export it with a dynamic batch dimension"),
         ({"layout": "NHWC"}, {}, "not NCHW of 32 pixels; write `layout: NHWC`"),
         ({"side": 24}, {}, "not NCHW of 32 pixels; correct `input_size`"),
-        ({"classes": 7}, {}, "answers .2, 7., not .2, 5.: `classes`, and the labels"),
-        ({"output": "probabilities"}, {"output": "logits"}, "answers probabilities; write `output: probabilities`"),
-        ({"output": "logits"}, {"output": "probabilities"}, "declared to answer probabilities.*write `output: logits`"),
+        ({"classes": 7}, {}, "returns .2, 7., expected .2, 5.: set `classes`, and the labels"),
+        ({"output": "probabilities"}, {"output": "logits"}, "returns probabilities; write `output: probabilities`"),
+        ({"output": "logits"}, {"output": "probabilities"}, "declared to return probabilities.*write `output: logits`"),
         ({"layout": "NHWC", "side": "any"}, {}, "does not run on|takes .*layout"),
         ({"opset": 5}, {}, "cannot be loaded by ONNX Runtime"),
         ({"opset": 99}, {}, "cannot be loaded by ONNX Runtime"),
@@ -183,7 +183,7 @@ def test_a_file_that_is_not_what_the_pool_file_says_is_refused(tmp_path, file, s
 def test_an_opset_that_cannot_be_converted_is_refused(tmp_path, monkeypatch):
     pool = pool_with(tmp_path, {"opset": 11})
     monkeypatch.setattr("onnx.version_converter.convert_version", lambda *_: (_ for _ in ()).throw(RuntimeError("no")))
-    with pytest.raises(WeightsError, match=r"opset 11, which cannot be converted to 20 \(no\); export it anew"):
+    with pytest.raises(WeightsError, match=r"opset 11, which cannot be converted to 20 \(no\); export it again"):
         exported(pool, tmp_path)
 
 
@@ -206,11 +206,11 @@ def spoil(path, how):
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ("two inputs", r"has 2 inputs \(image, mask\), not one"),
-        ("two outputs", r"has 2 outputs \(logits, flat\), not one"),
-        ("bytes", "input image of UINT8"),
-        ("vectors", "no batch of images"),
-        ("external data", "keeps 3 of its weights in other files; make one file of it"),
+        ("two inputs", r"has 2 inputs \(image, mask\), expected one"),
+        ("two outputs", r"has 2 outputs \(logits, flat\), expected one"),
+        ("bytes", "input image of type UINT8"),
+        ("vectors", "not a batch of images"),
+        ("external data", "stores 3 of its weights in other files; merge them into one file"),
     ],
 )
 def test_a_file_that_is_no_classifier_is_refused_before_any_work(tmp_path, how, says):
@@ -227,7 +227,7 @@ def test_what_is_no_onnx_file_is_refused(tmp_path, content):
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(WeightsError, match="no ONNX file" if content is not None else "is not there"):
+    with pytest.raises(WeightsError, match="not an ONNX file" if content is not None else "does not exist"):
         check_sources(PoolBuild.of(pool))
 
 
@@ -238,7 +238,7 @@ def test_a_batch_that_is_fixed_inside_is_refused(tmp_path):
     flatten = next(node for node in model.graph.node if node.op_type == "Flatten")
     flatten.CopyFrom(helper.make_node("Reshape", ["pooled", "shape"], ["flat"]))
     onnx.save(model, tmp_path / "theirs.onnx")
-    with pytest.raises(WeightsError, match="batch, export it with a batch that is free"):
+    with pytest.raises(WeightsError, match="batch is the reason, export it with a dynamic batch dimension"):
         source_of(PoolBuild.of(pool)["theirs"]).open()
 
 

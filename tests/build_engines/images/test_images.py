@@ -8,8 +8,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from build_engines.cli import app
+from build_engines.errors import ImageFolderError
 from build_engines.images.canvas import UnusableImage, to_canvas
-from build_engines.images.folder import ImageFolderError, open_image_folder, order_note
+from build_engines.images.folder import open_image_folder, order_note
 from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 RED = (200, 30, 30)
@@ -124,10 +125,14 @@ def test_class_folders_may_differ_from_the_labels_by_case(tmp_path, folders, lab
 @pytest.mark.parametrize(
     ("folders", "labels", "says"),
     [
-        (["cat", "-dog"], ["cat", "dog"], "for '-dog' no label can be told; the labels left are 'dog'"),
-        (["Cat", "n01", "n02"], ["ant", "cat", "dog"], "for 'n01', 'n02' no label .* left are 'ant', 'dog': rename"),
-        (["CAT", "cat"], ["Cat", "cAT"], "for 'CAT', 'cat' no label"),
-        (["a", *"123456"], list("ABCDEFG"), "for '1', '2', '3', '4', '5' and 1 more no label"),
+        (["cat", "-dog"], ["cat", "dog"], "no label matches '-dog'; the labels without a folder are 'dog'"),
+        (
+            ["Cat", "n01", "n02"],
+            ["ant", "cat", "dog"],
+            "no label matches 'n01', 'n02'; .* without a folder are 'ant', 'dog': rename",
+        ),
+        (["CAT", "cat"], ["Cat", "cAT"], "no label matches 'CAT', 'cat';"),
+        (["a", *"123456"], list("ABCDEFG"), "no label matches '1', '2', '3', '4', '5' and 1 more;"),
     ],
 )
 def test_folders_of_which_only_some_are_named_like_labels_are_refused(tmp_path, folders, labels, says):
@@ -139,8 +144,8 @@ def test_folders_of_other_names_take_the_labels_order(tmp_path):
     folder = open_image_folder(image_folder(tmp_path, n01=1, n02=2), ["tench", "goldfish"])
     assert folder.class_ids.tolist() == [0, 1, 1]
     assert order_note(tmp_path, ["tench", "goldfish"]) == (
-        f"{tmp_path}: no class folder is named like a label, so in sorted order they are taken for the labels in "
-        "theirs: n01 is tench, …, n02 is goldfish; if that is wrong, name them like the labels"
+        f"{tmp_path}: no class folder has the name of a label, so the folders in sorted order are matched with the "
+        "labels in theirs: n01 is tench, …, n02 is goldfish; if that is wrong, rename the folders"
     )
 
 
@@ -154,7 +159,7 @@ def test_every_command_on_labelled_images_says_so(tmp_path, command):
 
 
 def test_an_empty_class_is_named(tmp_path):
-    with pytest.raises(ImageFolderError, match="dog has no image"):
+    with pytest.raises(ImageFolderError, match="dog contains no image"):
         open_image_folder(image_folder(tmp_path, cat=1, dog=0), ["cat", "dog"])
 
 
@@ -164,7 +169,7 @@ def test_another_number_of_classes_is_refused(tmp_path):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(ImageFolderError, match="nowhere is no folder"):
+    with pytest.raises(ImageFolderError, match="nowhere is not a folder"):
         open_image_folder(tmp_path / "nowhere", ["cat"])
 
 

@@ -52,7 +52,7 @@ def test_labels_may_be_numbers(tmp_path):
         ([backbone_entry("a")], {"labels": "nowhere.txt"}, "cannot read"),
         ([backbone_entry("a")], {"labels": ["ant"] * 5}, "two labels are the same"),
         ([backbone_entry("a")], {"labels": [True, 1, 2, 3, 4]}, r"pool\.yaml: a label is True.* in quotes"),
-        ([backbone_entry("a")], {"sha256": "x"}, "sha256 is no field"),
+        ([backbone_entry("a")], {"sha256": "x"}, "sha256 is not a field"),
         ([backbone_entry("a", std=[0, 1, 1])], {}, "backbones.0.std"),
     ],
 )
@@ -120,7 +120,7 @@ def test_weights_in_another_format_are_told_how_to_become_safetensors(tmp_path, 
     else:
         save_file(create(pool.backbones[0]).state_dict(), tmp_path / "a.pth")
         (tmp_path / "a.pth").write_bytes((tmp_path / "a.pth").read_bytes()[:100])
-    told = r"a\.pth is no safetensors file \(.*safetensors\.torch\.save_file.*weights_only=True"
+    told = r"a\.pth is not a safetensors file \(.*safetensors\.torch\.save_file.*weights_only=True"
     with pytest.raises(WeightsError, match=told) as raised:
         load(pool, pool.backbones[0])
     assert "does not fit" not in str(raised.value)

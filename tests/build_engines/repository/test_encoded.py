@@ -11,7 +11,7 @@ import tritonclient.grpc as triton
 from PIL import Image
 from tritonclient.utils import InferenceServerException
 
-from build_engines.doctor.entries import Place
+from build_engines.doctor.environment import Environment
 from build_engines.doctor.examine import examine
 from build_engines.repository.encoded import MAX_PIXELS, ensemble_config, remove_encoded, write_encoded
 from cascade_client import CascadeClient, InvalidImage, InvalidRequest, ModelNotFound
@@ -223,12 +223,12 @@ def test_what_stands_around_the_cascade_is_no_backbone(tiny_repository):
 
 def test_the_doctor_finds_decode_on_another_canvas(repository_copy):
     def found():
-        findings = examine(repository_copy, None, None, Place(None, None), 10**9)
+        findings = examine(repository_copy, None, None, Environment(None, None), 10**9)
         return {finding.subject: finding.found for finding in findings if not finding.is_ok}
 
     assert found() == {}
     write_encoded(64, repository_copy)
-    says = f"gives [64, 64, 3], the cascade's canvas is {CANVAS}: Triton cannot load cascade_encoded"
+    says = f"returns [64, 64, 3], the cascade's canvas is {CANVAS}: Triton cannot load cascade_encoded"
     assert found() == {"entry decode": says}
     (repository_copy / "decode/config.pbtxt").write_text("?")
     assert "cannot be read" in found()["entry decode"]

@@ -46,12 +46,12 @@ def test_what_another_pool_left_is_named_and_kept(tiny_pool, tiny_build, tmp_pat
     before = (tmp_path / "cascade/cascade.json").read_text()
     entries, cascade = write(tiny_pool, tiny_build, tmp_path, *options)
     assert entries == (
-        f"{tmp_path} also holds digit, letter, not of this pool: Triton loads every entry; remove them, or use another "
-        "--output, if they are not wanted"
+        f"{tmp_path} also contains digit, letter, not of this pool: Triton loads every entry; if they are not wanted, "
+        "remove them or use another --output"
     )
     assert cascade == (
-        f"{tmp_path / 'cascade/cascade.json'} is kept: it is of digits, with the stages small, digit, not all of this "
-        "pool; choose anew with build-cascade search"
+        f"{tmp_path / 'cascade/cascade.json'} is kept: it is of digits, whose stages small, digit are not all of "
+        "this pool; rerun build-cascade search"
     )
     assert (tmp_path / "digit/1/model.onnx").is_file()
     assert (tmp_path / "cascade/cascade.json").read_text() == before
@@ -71,11 +71,11 @@ def test_a_kept_cascade_of_another_canvas_goes_on_being_served_encoded(repositor
     build = PoolBuild.of(pool, tmp_path / "build")
     export_backbone(build["other"], random_canvases(16, size=48))
     entries, cascade = write(pool, build, repository_copy)
-    assert "also holds" in entries
+    assert "also contains" in entries
     assert cascade == (
-        f"{repository_copy / 'cascade/cascade.json'} is kept: it is of tiny, of another pool, for its canvas is 32 and "
-        "this pool's 48; encoded images are still put on 32. To serve this pool, choose anew with build-cascade "
-        "search, or remove that file; then run build-engines repository again"
+        f"{repository_copy / 'cascade/cascade.json'} is kept: it is of tiny, a cascade of another pool, with a canvas "
+        "of 32 rather than 48; encoded images are still resized to 32. To serve this pool, run build-cascade search or "
+        "remove that file, then rerun build-engines repository"
     )
     Image.new("RGB", (9, 9)).save(image := BytesIO(), "PNG")
     with EmbeddedServer(repository_copy) as server, CascadeClient(server.addresses.grpc) as client:

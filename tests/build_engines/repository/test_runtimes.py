@@ -11,9 +11,9 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup
 from typer.testing import CliRunner
 
 from build_engines.cli import app
-from build_engines.doctor.entries import Place
+from build_engines.doctor.environment import Environment
 from build_engines.doctor.examine import examine
-from build_engines.doctor.log import look_at_log
+from build_engines.doctor.log import inspect_log
 from build_engines.errors import PlanError
 from build_engines.plans.record import Device, PlanOptions, PlanRecord
 from build_engines.pool.artifacts import PoolBuild
@@ -69,7 +69,7 @@ def write_served(cascade, build, repository, runtime):
 def test_one_cascade_fits_every_runtime(tiny_pool, tiny_cascade, build, tmp_path, runtime):
     write_served(tiny_cascade, build, tmp_path / "r", runtime)
     assert check_cascade(tmp_path / "r") == tiny_cascade
-    findings = examine(tmp_path / "r", build, None, Place(None, None), 10**9)
+    findings = examine(tmp_path / "r", build, None, Environment(None, None), 10**9)
     assert [finding for finding in findings if not finding.is_ok] == []
     for backbone in tiny_pool.backbones:
         config = entry(tmp_path / "r" / backbone.name)
@@ -112,7 +112,7 @@ def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, build, t
     assert "cascade:" not in str(raised.value)
     assert "cascade: stages are reached by BLS" in log.read_text()
     with log.open() as lines:
-        assert look_at_log(lines)[0].subject == "log: other server"
+        assert inspect_log(lines)[0].subject == "log: other server"
 
 
 @pytest.mark.parametrize("runtime", IN_NVIDIAS_CONTAINER)
@@ -183,10 +183,10 @@ def test_a_plan_that_is_missing_damaged_old_or_too_small_is_refused(build, tmp_p
     def write():
         write_backbone(build["small"], tmp_path / "r", "tensorrt")
 
-    with pytest.raises(PlanError, match=r"no whole .*small.plan; run build-engines plan"):
+    with pytest.raises(PlanError, match=r"no intact .*small.plan; run build-engines plan"):
         write()
     put_plan(build, "small", plan_sha256="of another")
-    with pytest.raises(PlanError, match="no whole"):
+    with pytest.raises(PlanError, match="no intact"):
         write()
     put_plan(build, "small", onnx_sha256="of another")
     with pytest.raises(PlanError, match="older ONNX file"):

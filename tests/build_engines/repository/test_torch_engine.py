@@ -12,7 +12,7 @@ import torch
 from build_engines.export.timm_source import TimmSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
-from build_engines.repository.runtimes.cuda_graph_batches import ladder
+from build_engines.repository.runtimes.cuda_graph_batches import cuda_graph_batches
 from build_engines.repository.runtimes.torch import engine
 from build_engines.repository.runtimes.torch.engine import (
     DTYPES,
@@ -20,9 +20,9 @@ from build_engines.repository.runtimes.torch.engine import (
     EngineError,
     cast_body,
     compiled,
-    directly,
     load,
     on_gpu,
+    without_graphs,
 )
 from build_engines.repository.runtimes.torch.program import make_program
 from build_engines.support.atomic_files import sha256
@@ -47,7 +47,7 @@ def made(request, tmp_path_factory):
 def config(folder, precision="fp16"):
     parameters = {
         "precision": precision,
-        "batch_sizes": ",".join(map(str, ladder(LARGEST))),
+        "batch_sizes": ",".join(map(str, cuda_graph_batches(LARGEST))),
         "exported_by": "torch",
         "model.pt2_sha256": sha256(folder / "model.pt2"),
     }
@@ -74,14 +74,14 @@ def test_a_batch_is_filled_up_to_the_next_size(count, rung):
         return summed(images[:size])
 
     given = random_canvases(count, seed=count, size=4)
-    answers = Engine(images, ladder(6), answer)([given[:1], given[1:]])
+    answers = Engine(images, cuda_graph_batches(6), answer)([given[:1], given[1:]])
     assert ran == [rung]
     np.testing.assert_array_equal(answers, summed(torch.from_numpy(given)).numpy())
 
 
 def test_a_size_below_the_last_one_takes_nothing_from_it():
     images = torch.zeros((4, 4, 4, 3), dtype=torch.uint8)
-    engine = Engine(images, ladder(4), lambda size: summed(images[:size]))
+    engine = Engine(images, cuda_graph_batches(4), lambda size: summed(images[:size]))
     for count in (4, 3, 1, 2, 4):
         given = random_canvases(count, seed=count, size=4)
         np.testing.assert_array_equal(engine([given]), summed(torch.from_numpy(given)).numpy())
@@ -89,8 +89,8 @@ def test_a_size_below_the_last_one_takes_nothing_from_it():
 
 def test_more_images_than_the_largest_size_are_refused():
     images = torch.zeros((2, 4, 4, 3), dtype=torch.uint8)
-    with pytest.raises(ValueError, match="3 images in one batch, where 2 are the most"):
-        directly(summed, images)([np.zeros((3, 4, 4, 3), np.uint8)])
+    with pytest.raises(ValueError, match="a batch of 3 images exceeds the maximum of 2"):
+        without_graphs(summed, images)([np.zeros((3, 4, 4, 3), np.uint8)])
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the GPU has a test of its own")
@@ -137,7 +137,7 @@ def test_fp32_is_fp32_also_on_tensor_cores(made, monkeypatch):
 
 def test_too_old_a_pytorch_is_a_message(made, monkeypatch):
     monkeypatch.setattr(torch, "__version__", "2.8.0a0+nv25.06")
-    with pytest.raises(EngineError, match=r"this is PyTorch 2\.8\.0a0.*, and 2\.9 or later is needed"):
+    with pytest.raises(EngineError, match=r"PyTorch 2\.8\.0a0.* is too old: 2\.9 or later is needed"):
         load(made[0], config(made[0]), 0, pytest.fail)
 
 
@@ -181,7 +181,7 @@ def test_what_cannot_be_captured_runs_without_graphs_and_with_a_warning(made, pr
     images = torch.from_numpy(random_canvases(LARGEST))
     if torch.cuda.is_available():
         pytest.skip("here graphs can be captured")
-    engine = on_gpu(program, images, ladder(LARGEST), warnings.append)
+    engine = on_gpu(program, images, cuda_graph_batches(LARGEST), warnings.append)
     [warning] = warnings
     assert "no CUDA graphs" in warning
     given = random_canvases(3, seed=3)
@@ -204,7 +204,7 @@ def test_a_compiled_program_answers_batches_of_any_size(program, made):
 def test_on_a_gpu_every_batch_size_runs_on_a_graph_and_agrees(made, precision, tolerance):
     folder, module = made
     engine = load(folder, config(folder, precision), 0, pytest.fail)
-    assert list(engine.sizes) == ladder(LARGEST)
+    assert list(engine.sizes) == cuda_graph_batches(LARGEST)
     for count in (*range(1, LARGEST + 1), 3, 1):
         images = random_canvases(count, seed=count)
         answers = engine([images[:1], images[1:]])
@@ -219,7 +219,7 @@ def test_on_a_gpu_eager_graphs_agree_where_nothing_is_compiled(made, monkeypatch
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=fail_to_compile))
     engine = load(folder, config(folder), 0, warnings.append)
     assert "not compiled" in warnings[0]
-    assert list(engine.sizes) == ladder(LARGEST)
+    assert list(engine.sizes) == cuda_graph_batches(LARGEST)
     images = random_canvases(3)
     assert images.shape[1:] == (CANVAS, CANVAS, 3)
     np.testing.assert_allclose(engine([images]), expected(module, images), atol=1e-2)

@@ -145,8 +145,8 @@ def hide_torch(version):
     ("spoil", "message"),
     [
         (spoil_program, r"model\.pt2 is not the file that this entry was written with.*build-engines repository"),
-        (lambda version: (version / "model.pt2").unlink(), r"there is no model\.pt2; run build-engines repository"),
-        (put_other_program, r"made by torch 1\.0, cannot be loaded by torch \d.*same version"),
+        (lambda version: (version / "model.pt2").unlink(), r"model\.pt2 is missing; rerun build-engines repository"),
+        (put_other_program, r"exported by torch 1\.0, cannot be loaded by torch \d.*same version"),
         (hide_torch, r"needs PyTorch in the server's Python .*torch.*install torch \d"),
     ],
     ids=["corrupt", "missing", "of another torch", "no torch"],

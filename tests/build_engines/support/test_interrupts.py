@@ -9,7 +9,7 @@ from build_cascade import cli as choosing
 from build_engines import cli as building
 from tests.support.helpers import LABELS, backbone_entry, write_pool
 
-GOES_ON, STARTS_ANEW = "interrupted; what is finished is kept, start again to go on", "interrupted; run it again"
+GOES_ON, STARTS_ANEW = "interrupted; finished work is kept: rerun to continue", "interrupted; rerun from the start"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""ONNX Runtime in process, under Triton's Python backend: what the pip-installed server can run."""
+"""ONNX Runtime in Triton's Python backend: what the pip-installed server can run."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MODEL = Path(__file__).with_name("model.py")
 
 
 class Embedded:
-    """Serve a backbone by ONNX Runtime on one CPU core an instance."""
+    """ONNX Runtime on one CPU core per instance."""
 
     takes_onnx = True
 
     def configure(self, config: ModelConfig) -> None:
-        """Choose the Python backend, one instance, one thread."""
+        """Select the Python backend, one instance, one thread."""
         config.backend = "python"
         config.instance_group.add(kind=ModelInstanceGroup.KIND_CPU, count=1)
         config.parameters["intra_op_threads"].string_value = "1"
 
     def files(self, built: BackboneBuild) -> dict[str, Path]:
-        """Name the Python model and the ONNX file that it loads."""
+        """Return the Python model and the ONNX file that it loads."""
         return {"model.py": MODEL, "model.onnx": built.onnx}

@@ -1,4 +1,4 @@
-"""ONNX Runtime as Triton's own backend: what NVIDIA's container runs, with a GPU or without."""
+"""ONNX Runtime as Triton's own backend: what NVIDIA's container runs, with or without a GPU."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from build_engines.repository.runtimes.warmup import add_warmup
 
 
 class OnnxRuntime:
-    """Serve a backbone's ONNX file as it is."""
+    """Triton's onnxruntime backend, with the ONNX file as it is."""
 
     takes_onnx = True
 
     def configure(self, config: ModelConfig) -> None:
-        """Choose the backend and one instance, on a GPU where there is one; the graph is optimised on loading."""
+        """Select the backend and one instance, on a GPU where there is one; the graph is optimised on loading."""
         config.backend = "onnxruntime"
         config.platform = "onnxruntime_onnx"
         config.default_model_filename = "model.onnx"
@@ -24,5 +24,5 @@ class OnnxRuntime:
         add_warmup(config)
 
     def files(self, built: BackboneBuild) -> dict[str, Path]:
-        """Name the ONNX file."""
+        """Return the ONNX file."""
         return {"model.onnx": built.onnx}

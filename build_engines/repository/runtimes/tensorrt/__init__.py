@@ -9,31 +9,31 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInstanceGroup, 
 from build_engines.errors import PlanError
 from build_engines.plans.record import PlanRecord
 from build_engines.pool.artifacts import BackboneBuild
-from build_engines.repository.runtimes.cuda_graph_batches import ladder
+from build_engines.repository.runtimes.cuda_graph_batches import cuda_graph_batches
 from build_engines.repository.runtimes.warmup import add_warmup
 
 
 class TensorRT:
-    """Serve a backbone's plan, one instance on every GPU."""
+    """A backbone's plan, with one instance on every GPU."""
 
     takes_onnx = True
 
     def configure(self, config: ModelConfig) -> None:
-        """Choose the backend, GPUs, and CUDA graphs of a ladder of batch sizes; other sizes run without a graph."""
+        """Select the backend, GPUs, and CUDA graphs of some batch sizes; other sizes run without a graph."""
         config.backend = "tensorrt"
         config.platform = "tensorrt_plan"
         config.default_model_filename = "model.plan"
         config.instance_group.add(kind=ModelInstanceGroup.KIND_GPU, count=1)
         cuda = config.optimization.cuda
         cuda.graphs = True
-        cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in ladder(config.max_batch_size))
+        cuda.graph_spec.extend(_graph(config, batch_size) for batch_size in cuda_graph_batches(config.max_batch_size))
         add_warmup(config)
 
     def files(self, built: BackboneBuild) -> dict[str, Path]:
-        """Name the plan and its side file.
+        """Return the plan and its record.
 
         Raises:
-            PlanError: there is no plan of the ONNX file at hand, or it takes no batch as large as the pool file says.
+            PlanError: there is no plan of the current ONNX file, or its largest batch is below the pool file's.
         """
         largest = PlanRecord.required(built).options.batch[-1]
         if largest < built.backbone.max_batch_size:

@@ -1,4 +1,4 @@
-"""Make the program that the runtime `torch` serves: the whole graph as torch.export writes it, checked."""
+"""Export the program that the runtime `torch` serves: the whole graph as torch.export writes it, checked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EXAMPLE_BATCH = 2
 
 
 class ProgramRecord(BaseModel):
-    """Say what a program was made of, and which file it is."""
+    """The source of an exported program, and the hash of its file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -30,7 +30,7 @@ class ProgramRecord(BaseModel):
 
 
 def make_program(built: BackboneBuild) -> Path:
-    """Export the program of a backbone, in FP32, unless it is there up to date; return where it lies.
+    """Export the program of a backbone, in FP32, unless it is up to date; return its path.
 
     Raises:
         PoolError: unknown architecture or arguments.
@@ -58,23 +58,23 @@ def _write(name: str, module: ServedBackbone, canvas: int, path: Path) -> None:
     example = torch.zeros(EXAMPLE_BATCH, canvas, canvas, 3, dtype=torch.uint8)
     program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     for node in program.graph.nodes:
-        node.meta.pop("stack_trace", None)  # names files of this machine
+        node.meta.pop("stack_trace", None)  # contains paths of this machine
     with path.open("wb") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of weights that are views of others: they are compared below
+        warnings.simplefilter("ignore")  # about weights that are views of others: the answers are compared below
         torch.export.save(program, file)
     _check(name, module, path, canvas)
 
 
 @torch.inference_mode()
 def _check(name: str, module: ServedBackbone, path: Path, canvas: int) -> None:
-    """Compare the file with what it was made of."""
+    """Check that the file answers like the module that it was exported from."""
     with path.open("rb") as file:
         written = torch.export.load(file).module()
     images, tolerance = sample_canvases(canvas), PROBABILITY_TOLERANCES["fp32"]
     for batch in BATCHES:
         rows = torch.from_numpy(np.resize(images, (batch, *images.shape[1:])))
         difference = float((written(rows) - module(rows)).abs().max())
-        if not difference <= tolerance:  # so put, NaN fails too
+        if not difference <= tolerance:  # written so that NaN fails too
             raise CheckError(
                 f"backbone {name!r}: the exported PyTorch program differs by {difference:.2g} "
                 f"(tolerance {tolerance}) at a batch of {batch}; it was not kept"
