@@ -89,10 +89,11 @@ large: install ## Export the largest backbone of every ImageNet pool, random wei
 soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
 	$(ON_CPU) $(BIN)/pytest -m soak -s $(TEST_OPTIONS)
 
-lint: install ## Check style and types
+lint: install ## Check style, types, and which package imports which
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports
 
 format: install ## Put the code into the house style
 	$(BIN)/ruff check --fix .
