@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import yaml
 
-from build_engines.pool.schema import Pool
+from build_engines.pool.schema import Pool, load_pool
 from cascade_core.gating import accumulate, max_probability, mean_prediction
 
 CANVAS = 32
@@ -37,6 +37,11 @@ def write_pool(folder: Path, *backbones: dict[str, object], **changes: object) -
     path = folder / "pool.yaml"
     path.write_text(yaml.safe_dump(content))
     return path
+
+
+def pool_of(folder: Path, *backbones: dict[str, object], **changes: object) -> Pool:
+    """Write a pool file of the given backbones, and read it."""
+    return load_pool(write_pool(folder, *backbones, **changes))
 
 
 def save_random_weights(pool: Pool, seed: int = 0) -> None:

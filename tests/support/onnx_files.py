@@ -8,7 +8,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.helpers import CANVAS, CLASSES
+from build_engines.images.samples import sample_canvases
+from build_engines.pool.artifacts import PoolBuild
+from tests.support.helpers import CANVAS, CLASSES, pool_of
 
 
 def classifier(
@@ -64,3 +66,18 @@ def onnx_entry(name: str, **changes: object) -> dict[str, object]:
         "max_batch_size": 8,
     }
     return entry | changes
+
+
+def pool_with(folder, file=None, **changes):
+    """A pool of one classifier, the file written as the entry says unless `file` says otherwise."""
+    said = {key: changes[key] for key in ("layout", "output") if key in changes}
+    classifier(folder / "theirs.onnx", **(said | (file or {})))
+    return pool_of(folder, onnx_entry("theirs", **changes))
+
+
+def exported(pool, folder, images=None):
+    """Export a pool of one backbone; return its manifest and its ONNX file."""
+    from build_engines.export.backbone import export_backbone
+
+    (built,) = PoolBuild.of(pool, folder / "build")
+    return export_backbone(built, sample_canvases(CANVAS) if images is None else images), built.onnx

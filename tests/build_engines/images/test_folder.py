@@ -1,95 +1,17 @@
+"""Folders of labelled images: how class folders are matched with labels, and what is wrong with them."""
+
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
 from build_engines.cli import app
 from build_engines.errors import ImageFolderError
-from build_engines.images.canvas import UnusableImage, to_canvas
 from build_engines.images.folder import open_image_folder, order_note
 from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 RED = (200, 30, 30)
-
-
-def encoded(image: Image.Image, format_: str = "PNG", **options: object) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, format_, **options)
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("size", [(1, 1), (3, 200), (64, 48), (48, 48)])
-def test_any_size_fills_the_canvas(size):
-    canvas = to_canvas(Image.new("RGB", size, RED), 48)
-    assert canvas.shape == (48, 48, 3)
-    assert canvas.dtype == np.uint8
-    assert (canvas == RED).all()
-
-
-@pytest.mark.parametrize("mode", ["L", "LA", "RGBA", "CMYK", "P", "1", "I;16"])
-def test_every_colour_mode_becomes_rgb(mode):
-    image = (
-        Image.new("I;16", (20, 20), 255 << 8) if mode == "I;16" else Image.new("RGB", (20, 20), "white").convert(mode)
-    )
-    canvas = to_canvas(encoded(image, "TIFF"), 16)
-    assert canvas.shape == (16, 16, 3)
-    assert (canvas >= 250).all()
-
-
-def test_a_palette_with_transparency_becomes_rgb():
-    image = Image.new("P", (20, 20), 0)
-    image.putpalette([*RED, *(0, 0, 0)] * 2)
-    assert (to_canvas(encoded(image, "PNG", transparency=0), 16) == RED).all()
-
-
-def test_exif_rotation_is_undone():
-    upright = Image.new("RGB", (40, 20), "black")
-    upright.paste(RED, (0, 0, 40, 10))
-    exif = Image.Exif()
-    exif[0x0112] = 6  # stored turned by a quarter: to be turned clockwise
-    turned = encoded(upright.transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif)
-    np.testing.assert_array_equal(to_canvas(turned, 20), to_canvas(upright, 20))
-
-
-@pytest.mark.parametrize("array", [np.full((9, 9, 3), 7, np.uint8), np.full((9, 9), 7, np.uint8)])
-def test_arrays_are_taken_as_they_are(array):
-    assert (to_canvas(array, 12) == 7).all()
-
-
-@pytest.mark.parametrize(
-    ("image", "says"),
-    [
-        (b"not an image", "these bytes"),
-        (b"", "these bytes"),
-        (encoded(Image.effect_noise((200, 200), 90))[:2000], "these bytes"),
-        ("nowhere.png", "nowhere.png"),
-        (Image.new("F", (4, 4)), "32-bit grey"),
-        (encoded(Image.new("I", (4, 4)), "TIFF"), "32-bit grey"),
-        (np.zeros((4, 4, 3), np.float32), "float32"),
-        (np.zeros((4, 4, 4), np.uint8), r"\[4, 4, 4\]"),
-        (np.zeros((0, 4, 3), np.uint8), r"\[0, 4, 3\]"),
-        (42, "int"),
-    ],
-    ids=[
-        "no image",
-        "empty",
-        "cut short",
-        "missing",
-        "float picture",
-        "32-bit file",
-        "float",
-        "four channels",
-        "no pixels",
-        "number",
-    ],
-)
-def test_what_is_no_image_is_refused(image, says):
-    with pytest.raises(UnusableImage, match=says):
-        to_canvas(image, 16)
 
 
 def image_folder(root, **classes):
