@@ -34,7 +34,7 @@ Warn = Callable[[str], None]
 
 
 class EngineError(Exception):
-    """A program that cannot be served. Outside of BuildError's tree: build_engines is not installed in the server."""
+    """A program that cannot be served. It stands outside of BuildError's tree, which servers do not have."""
 
 
 class Engine:
