@@ -31,6 +31,7 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOut
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.encoded import write_encoded
 from cascade_client import CascadeClient
+from cascade_core.contract import CASCADE, CASCADE_FILE, IMAGE, PROBABILITIES
 from cascade_core.spec import Cascade, Stage
 from embedded_server import EmbeddedServer
 
@@ -55,15 +56,16 @@ Ask = Callable[[bytes], Any]
 def write_repository(repository: Path) -> None:
     """Write a cascade of one stage, and what decodes images for it."""
     config = ModelConfig(name="stage", backend="python", max_batch_size=32)
-    config.input.append(ModelInput(name="image", data_type="TYPE_UINT8", dims=[CANVAS, CANVAS, 3]))
-    config.output.append(ModelOutput(name="probabilities", data_type="TYPE_FP32", dims=[len(LABELS)]))
+    config.input.append(ModelInput(**IMAGE.config(canvas=CANVAS)))
+    config.output.append(ModelOutput(**PROBABILITIES.config(classes=len(LABELS))))
     config.dynamic_batching.SetInParent()
     (repository / "stage" / "1").mkdir(parents=True)
     (repository / "stage" / "config.pbtxt").write_text(text_format.MessageToString(config))
     (repository / "stage" / "1" / "model.py").write_text(STAGE)
     put_cascade(repository)
     write_encoded(CANVAS, repository)
-    (repository / "cascade" / "cascade.json").write_text(Cascade("one", CANVAS, LABELS, (Stage("stage"),)).to_json())
+    cascade = Cascade("one", CANVAS, LABELS, (Stage("stage"),))
+    (repository / CASCADE / CASCADE_FILE).write_text(cascade.to_json())
 
 
 def photographs(width: int) -> list[bytes]:

@@ -27,6 +27,7 @@ from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.repository.served_model import served_configs
 from build_engines.support.atomic_files import write_text_whole
 from build_engines.support.console import Version, friendly_errors, print_notes, progress_bar
+from cascade_core.contract import CASCADE, CASCADE_FILE
 from cascade_core.gating import COMBINES, CONFIDENCES
 from cascade_core.spec import MAX_STAGES, Cascade, SpecError, read_cascade
 
@@ -36,7 +37,7 @@ friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
 resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, resumable=True)
 
 DEFAULT_URL = "127.0.0.1:8001"
-DEFAULT_CASCADE = Path("model_repository/cascade/cascade.json")
+DEFAULT_CASCADE = Path("model_repository", CASCADE, CASCADE_FILE)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 Root = Annotated[Path, typer.Option("--build", help="Where built files go.")]
@@ -271,7 +272,7 @@ def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str
 
 def _cascade_file(given: Path | None, build: PoolBuild) -> Path:
     """Imported predictions belong to backbones that are not served: their cascade.json lies beside them."""
-    return given or (build.folder / "cascade.json" if build.imported.is_dir() else DEFAULT_CASCADE)
+    return given or (build.folder / CASCADE_FILE if build.imported.is_dir() else DEFAULT_CASCADE)
 
 
 def _to_read(file: Path) -> Path:

@@ -20,6 +20,7 @@ from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
 from build_engines.support.atomic_files import fingerprint, write_text_whole
+from cascade_core.contract import PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
 from cascade_core.gating import replay
 from cascade_core.spec import Cascade, read_cascade
 
@@ -70,9 +71,9 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
         ChoiceError: more than a few confidences differ, as where another cascade.json was loaded.
         ServedError: the cascade or a stage is not served.
     """
-    predictions = [_answers(url, s.model, canvases, "probabilities", s.max_batch_size) for s in cascade.stages]
+    predictions = [_answers(url, s.model, canvases, PROBABILITIES, s.max_batch_size) for s in cascade.stages]
     expected = replay(cascade.rule, cascade.gate_thresholds(None), predictions).stage_confidence
-    served = _answers(url, CASCADE, canvases, "stage_confidence", cascade.max_batch_size)
+    served = _answers(url, CASCADE, canvases, STAGE_CONFIDENCE, cascade.max_batch_size)
     if served.shape != expected.shape or _same_share(served, expected) < SAME_SHARE:
         raise ChoiceError(f"the server's cascade answers otherwise than {cascade.name!r} would; {SERVE_CASCADE}")
 
@@ -114,7 +115,7 @@ def _same_share(served: Confidences, expected: Confidences) -> float:
     return float(same.mean())
 
 
-def _answers(url: str, model: str, canvases: Canvas, output: str, batch: int) -> npt.NDArray[np.float32]:
+def _answers(url: str, model: str, canvases: Canvas, output: TensorSpec, batch: int) -> npt.NDArray[np.float32]:
     with ServedModel(url, model, SERVE_CASCADE) as served:
         return np.concatenate(
             [served.infer(canvases[start : start + batch], output) for start in range(0, len(canvases), batch)]

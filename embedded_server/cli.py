@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from embedded_server.preflight import CASCADE, ServerError, backbones
+from cascade_core.contract import CASCADE
+from embedded_server.preflight import ServerError, backbones
 from embedded_server.server import LOOPBACK, START_TIMEOUT_S, EmbeddedServer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

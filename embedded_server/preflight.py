@@ -15,12 +15,11 @@ from google.protobuf import text_format
 from pytriton.utils.distribution import get_stub_path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from cascade_core.contract import CASCADE, CASCADE_FILE, DECODE, ENTRIES, IMAGE, PROBABILITIES
 from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
 
 MINIMUM_GLIBC = (2, 35)
 LAST_PORT = 65535
-CASCADE, DECODE = "cascade", "decode"
-ABOVE_BACKBONES = frozenset({CASCADE, DECODE, "cascade_encoded"})
 UNREADABLE = (OSError, UnicodeDecodeError, text_format.ParseError)
 
 
@@ -102,7 +101,7 @@ def check_cascade(repository: Path) -> Cascade:
     Raises:
         ServerError: it is not, or a stage is missing or of another canvas or label set.
     """
-    path = repository / CASCADE / "cascade.json"
+    path = repository / CASCADE / CASCADE_FILE
     if not path.is_file():
         raise ServerError(
             f"there is no {path}: choose a cascade with build-cascade search, or serve the backbones alone "
@@ -131,7 +130,7 @@ def check_decode(repository: Path, cascade: Cascade) -> None:
         raise ServerError(
             f"{repository / DECODE} has no readable config.pbtxt ({error}); run build-engines repository again"
         ) from error
-    if given != [[cascade.canvas, cascade.canvas, 3]]:
+    if given != [IMAGE.dims(canvas=cascade.canvas)]:
         raise ServerError(
             f"{DECODE!r} puts encoded images on the canvas {given}, but cascade.json has a canvas of {cascade.canvas}; "
             "run build-engines repository again"
@@ -145,7 +144,7 @@ def backbones(repository: Path) -> list[str]:
         ServerError: there are none.
     """
     entries = {path.parent.name for path in repository.glob("*/config.pbtxt")}
-    names = sorted(entries - ABOVE_BACKBONES)
+    names = sorted(entries - ENTRIES)
     if not names:
         raise ServerError(f"{repository} holds no backbone; write the entries with build-engines repository")
     return names
@@ -160,7 +159,8 @@ def _check_stage(repository: Path, cascade: Cascade, stage: Stage) -> None:
             "write it with build-engines repository, or choose a cascade of what is there"
         ) from error
     canvas, classes = list(config.input[0].dims), list(config.output[0].dims)
-    if canvas != [cascade.canvas, cascade.canvas, 3] or classes != [len(cascade.labels)]:
+    expected = IMAGE.dims(canvas=cascade.canvas), PROBABILITIES.dims(classes=len(cascade.labels))
+    if (canvas, classes) != expected:
         raise ServerError(
             f"stage {stage.model!r} takes {canvas} and answers {classes}, but cascade.json has a canvas of "
             f"{cascade.canvas} and {len(cascade.labels)} labels; both must be made of the same pool"

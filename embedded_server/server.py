@@ -22,9 +22,8 @@ from pytriton.triton import Triton, TritonConfig, TritonSecurityConfig
 from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
+from cascade_core.contract import CASCADE, DECODE
 from embedded_server.preflight import (
-    CASCADE,
-    DECODE,
     ServerError,
     address_of,
     check_cascade,

@@ -9,9 +9,10 @@ from pathlib import Path
 from google.protobuf import text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelEnsembling, ModelInput, ModelInstanceGroup, ModelOutput
 
-from build_engines.repository.cascade_entry import CASCADE, put_cascade
+from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.runtimes import RUNTIMES
 from build_engines.repository.runtimes.embedded import MODEL as EMBEDDED_MODEL
+from cascade_core.contract import CASCADE
 from cascade_core.spec import Cascade, Serving, Stage
 from contenders.workload import CANVAS, CLASSES, STAGES, THRESHOLDS
 

@@ -15,10 +15,11 @@ from build_engines.plans.record import PlanSettings
 from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.pool.schema import Pool
 from build_engines.repository.backbone_entry import backbone_config, write_backbone
-from build_engines.repository.cascade_entry import CASCADE, copy_cascade
+from build_engines.repository.cascade_entry import copy_cascade
 from build_engines.repository.entry import write_hashed_entry
 from build_engines.repository.runtimes import RUNTIMES
 from build_engines.tables import plan_table
+from cascade_core.contract import CASCADE, CASCADE_FILE
 from cascade_core.spec import Cascade, Serving, Stage
 from gpu_bench.deck import candidates
 from gpu_bench.studies import Line
@@ -78,7 +79,7 @@ def write_cascade(pool: Pool, line: Line, thresholds: Sequence[float], repositor
     # By BLS whatever the runtime: it is the way that stages on a GPU are reached.
     serving = Serving(reach="bls", max_images_in_flight=max_images)
     cascade = Cascade(line.name, pool.canvas, pool.labels, stages, serving=serving)
-    (entry / "cascade.json").write_text(cascade.to_json())
+    (entry / CASCADE_FILE).write_text(cascade.to_json())
 
 
 def _stage(built: BackboneBuild, threshold: float | None) -> Stage:

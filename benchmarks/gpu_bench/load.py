@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 
+from cascade_core.contract import CLASS_ID, EXIT_STAGE, IMAGE, PROBABILITIES
 from gpu_bench.deck import Deck
 
 TIMEOUT_S = 120.0
-PROBABILITIES = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ class Request:
 
     def wrong(self, result: InferResult) -> int:
         """Count the images whose class or exit is not the right one."""
-        class_id, exit_stage = result.as_numpy("class_id"), result.as_numpy("exit_stage")
+        class_id, exit_stage = result.as_numpy(CLASS_ID.name), result.as_numpy(EXIT_STAGE.name)
         if class_id is None:  # a backbone alone
-            return int(np.sum(result.as_numpy(PROBABILITIES).argmax(axis=1) != self.class_id))
+            return int(np.sum(result.as_numpy(PROBABILITIES.name).argmax(axis=1) != self.class_id))
         right = (class_id[:, 0] == self.class_id) & (exit_stage[:, 0] == self.exit_stage)
         return int(np.sum(~right))
 
@@ -115,7 +115,7 @@ def _requests(deck: Path, batch: int) -> list[Request]:
 
 
 def _request(deck: Deck, rows: npt.NDArray[np.intp]) -> Request:
-    tensor = InferInput("image", list(deck.images[rows].shape), "UINT8")
+    tensor = InferInput(IMAGE.name, list(deck.images[rows].shape), IMAGE.datatype)
     tensor.set_data_from_numpy(deck.images[rows])
     return Request(tensor, deck.class_id[rows], deck.exit_stage[rows])
 
@@ -159,4 +159,4 @@ def _ask_for_a_while(url: str, model: str, requests: list[Request], load: Load, 
 
 def _outputs(client: InferenceServerClient, model: str) -> list[str]:
     names = {output.name for output in client.get_model_metadata(model).outputs}
-    return ["class_id", "exit_stage"] if "exit_stage" in names else [PROBABILITIES]
+    return [CLASS_ID.name, EXIT_STAGE.name] if EXIT_STAGE.name in names else [PROBABILITIES.name]

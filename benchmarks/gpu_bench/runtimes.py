@@ -20,6 +20,7 @@ from build_engines.images.canvas import Canvas
 from build_engines.plans.device import find_device
 from build_engines.plans.tensorrt import load_tensorrt
 from build_engines.pool.schema import Precision
+from cascade_core.contract import IMAGE, PROBABILITIES
 
 Floats = npt.NDArray[np.float32]
 Predict = Callable[[Canvas], Floats]
@@ -67,7 +68,7 @@ def _session(version: Path) -> Predict:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # as the runtime serves it
     session = onnxruntime.InferenceSession(version / "model.onnx", options, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probabilities"], {"image": images})[0]
+    return lambda images: session.run([PROBABILITIES.name], {IMAGE.name: images})[0]
 
 
 def _program(version: Path) -> Predict:
@@ -93,12 +94,12 @@ def _plan(version: Path) -> Predict:
 
     def predict(images: Canvas) -> Floats:
         given = torch.from_numpy(images).cuda()
-        shape = len(images), engine.get_tensor_shape("probabilities")[1]
+        shape = len(images), engine.get_tensor_shape(PROBABILITIES.name)[1]
         answered = torch.empty(shape, device="cuda", dtype=torch.float32)
         stream.wait_stream(torch.cuda.current_stream())
-        context.set_input_shape("image", tuple(given.shape))
-        context.set_tensor_address("image", given.data_ptr())
-        context.set_tensor_address("probabilities", answered.data_ptr())
+        context.set_input_shape(IMAGE.name, tuple(given.shape))
+        context.set_tensor_address(IMAGE.name, given.data_ptr())
+        context.set_tensor_address(PROBABILITIES.name, answered.data_ptr())
         if not context.execute_async_v3(stream.cuda_stream):
             raise BuildError("TensorRT could not run the plan")
         stream.synchronize()

@@ -12,6 +12,7 @@ from functools import partial
 from build_engines.images.canvas import Canvas
 from build_engines.repository.served_model import ServedModel
 from build_engines.support.progress import OnProgress, ignore_progress, tracked
+from cascade_core.contract import CASCADE, CLASS_ID, PROBABILITIES
 
 ROUNDS = 3
 ROUND_S = 1.0
@@ -72,7 +73,7 @@ def _client(url: str, models: list[str], canvases: Canvas, load: Load, started_s
         start = (client * len(canvases) // load.clients + done) % max(len(canvases) - load.batch_images, 1)
         batch = canvases[start : start + load.batch_images]
         for model in served:
-            model.infer(batch, "class_id" if model.name == "cascade" else "probabilities")
+            model.infer(batch, CLASS_ID.name if model.name == CASCADE else PROBABILITIES.name)
         done += len(batch)
     for model in served:
         model.close()

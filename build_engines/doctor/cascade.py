@@ -10,8 +10,8 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from build_engines.doctor.environment import Environment
 from build_engines.doctor.finding import Finding
-from build_engines.repository.encoded import DECODE, ENCODED
 from build_engines.repository.served_model import matches_runtime
+from cascade_core.contract import CASCADE, CASCADE_ENCODED, CASCADE_FILE, DECODE
 from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
 
 LATEST = -1
@@ -32,15 +32,15 @@ def inspect_cascade(
         environment: Where it is to be served.
         shared_memory_bytes: The size of /dev/shm there.
     """
-    path = repository / "cascade" / "cascade.json"
+    path = repository / CASCADE / CASCADE_FILE
     if not path.is_file():
-        return [Finding("cascade.json", "is missing", "choose a cascade with build-cascade search")]
+        return [Finding(CASCADE_FILE, "is missing", "choose a cascade with build-cascade search")]
     try:
         cascade = read_cascade(path)
     except SpecError as error:
-        return [Finding("cascade.json", str(error), "fix it, or rerun build-cascade search")]
-    if not (repository / "cascade" / "1" / "model.py").is_file():
-        return [Finding("cascade", "has a cascade.json but no 1/model.py", REPOSITORY_ADVICE)]
+        return [Finding(CASCADE_FILE, str(error), "fix it, or rerun build-cascade search")]
+    if not (repository / CASCADE / "1" / "model.py").is_file():
+        return [Finding(CASCADE, "has a cascade.json but no 1/model.py", REPOSITORY_ADVICE)]
     stages = [
         _inspect_stage(repository, cascade, stage, entries.get(stage.model), environment) for stage in cascade.stages
     ]
@@ -99,7 +99,7 @@ def _inspect_decode(folder: Path, cascade: Cascade) -> list[Finding]:
     given = [list(tensor.dims) for tensor in config.output]
     if given == [[cascade.canvas, cascade.canvas, 3]]:
         return [Finding(f"entry {DECODE}", "fits the cascade's canvas")]
-    found = f"returns {_shapes(given)}, the cascade's canvas is {cascade.canvas}: Triton cannot load {ENCODED}"
+    found = f"returns {_shapes(given)}, the cascade's canvas is {cascade.canvas}: Triton cannot load {CASCADE_ENCODED}"
     return [Finding(f"entry {DECODE}", found, DECODE_ADVICE)]
 
 

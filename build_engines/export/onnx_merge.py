@@ -8,6 +8,7 @@ from build_engines.export.onnx_file import OnnxFile
 from build_engines.export.onnx_macs import STANDARD_DOMAINS
 from build_engines.export.torch_to_onnx import OPSET, strip_local_paths
 from build_engines.pool.schema import OnnxBackbone
+from cascade_core.contract import PROBABILITIES
 
 PREFIX = "backbone/"  # before every name of the file's graph, which may have an `image` of its own
 
@@ -33,11 +34,13 @@ def _finish(merged: ModelProto, answers: str, backbone: OnnxBackbone) -> None:
     """Turn the file's output into `probabilities`."""
     graph = merged.graph
     if backbone.output == "logits":
-        graph.node.append(helper.make_node("Softmax", [answers], ["probabilities"], axis=1))
+        graph.node.append(helper.make_node("Softmax", [answers], [PROBABILITIES.name], axis=1))
     else:
-        _rename(merged, answers, "probabilities")
+        _rename(merged, answers, PROBABILITIES.name)
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", backbone.classes]))
+    graph.output.append(
+        helper.make_tensor_value_info(PROBABILITIES.name, TensorProto.FLOAT, ["batch", backbone.classes])
+    )
 
 
 def _rename(model: ModelProto, old: str, new: str) -> None:

@@ -18,6 +18,7 @@ from build_engines.export.preprocessing import DataConfig, ServedBackbone
 from build_engines.images.canvas import Canvas
 from build_engines.pool.manifest import GraphAgreement, PreprocessingAgreement
 from build_engines.pool.schema import Backbone, Precision
+from cascade_core.contract import IMAGE, PROBABILITIES
 
 BATCHES = (1, 2, 7)
 PROBABILITY_TOLERANCES: dict[Precision, float] = {"fp32": 1e-4, "fp16": 1e-2}
@@ -40,7 +41,7 @@ def compare_graph(served: ServedBackbone, onnx_file: Path, images: Canvas) -> Gr
     session = onnxruntime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
     pairs = []
     for rows in _batches(images):
-        (answer,) = session.run(["probabilities"], {"image": rows})
+        (answer,) = session.run([PROBABILITIES.name], {IMAGE.name: rows})
         pairs.append((answer, _probabilities(served, torch.from_numpy(rows))))
     return GraphAgreement(
         largest_probability_difference=max(float(np.abs(a - b).max()) for a, b in pairs),

@@ -16,6 +16,7 @@ from build_engines.export.timm_model import MAX_CAUSE_LENGTH, check_weights_file
 from build_engines.export.torch_to_onnx import to_onnx
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.schema import Pool, TimmBackbone
+from cascade_core.contract import PROBABILITIES
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class TimmSource:
         gmacs = self.gmacs()  # first: it takes no time, and finds an input size that does not work
         served = self.torch_module()
         data = data_config(self.backbone, served.backbone)
-        return SourceModel(served, data, gmacs, lambda: to_onnx(served, self.pool.canvas, "probabilities"))
+        return SourceModel(served, data, gmacs, lambda: to_onnx(served, self.pool.canvas, PROBABILITIES.name))
 
     def torch_module(self) -> ServedBackbone:
         """Return the whole graph that Triton serves as a PyTorch module: canvas in, probabilities out.

@@ -9,6 +9,7 @@ from onnx import GraphProto, ModelProto
 from torch import nn
 
 from build_engines.errors import BuildError
+from cascade_core.contract import IMAGE
 
 OPSET = 20  # 23 and later write attention as an operator that TensorRT supports only from 10.14 on
 EXAMPLE_BATCH = 2
@@ -33,7 +34,7 @@ def to_onnx(module: nn.Module, canvas: int, output: str) -> ModelProto:
             (example,),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
-            input_names=["image"],
+            input_names=[IMAGE.name],
             output_names=[output],
             opset_version=OPSET,
             verbose=False,

@@ -20,6 +20,7 @@ from build_engines.errors import CheckError, PlanError
 from build_engines.images.canvas import Canvas
 from build_engines.plans.record import PlanAgreement, PlanOptions
 from build_engines.pool.schema import Backbone, Precision
+from cascade_core.contract import IMAGE, PROBABILITIES
 
 NEEDED = ("polygraphy", "onnxruntime")
 PROBABILITY_TOLERANCES: dict[Precision, float] = {"fp32": 1e-3, "fp16": 1e-2}
@@ -117,7 +118,7 @@ def _onnx_runtime(onnx: Path) -> Run:
     import onnxruntime  # noqa: PLC0415 (only where plans are compared)
 
     session = onnxruntime.InferenceSession(onnx, providers=["CPUExecutionProvider"])
-    return lambda images: session.run(["probabilities"], {"image": images})[0]
+    return lambda images: session.run([PROBABILITIES.name], {IMAGE.name: images})[0]
 
 
 def _plan_answers(trt: Any, backbone: Backbone, plan: bytes, images: Canvas, sizes: Sequence[int]) -> Floats:  # noqa: ANN401
@@ -130,7 +131,7 @@ def _plan_answers(trt: Any, backbone: Backbone, plan: bytes, images: Canvas, siz
         with TrtRunner(EngineFromBytes(plan)) as runner:
 
             def run(batch: Canvas) -> Floats:
-                return runner.infer({"image": batch})["probabilities"].copy()  # type: ignore[no-any-return]
+                return runner.infer({IMAGE.name: batch})[PROBABILITIES.name].copy()  # type: ignore[no-any-return]
 
             return np.stack([answers(run, images, size) for size in sizes])
     except (PolygraphyException, OSError, RuntimeError, TypeError) as error:  # the bindings raise the last two

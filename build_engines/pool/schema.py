@@ -14,12 +14,12 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from build_engines.errors import PoolError
 from build_engines.pool.labels import resolve_labels
 from build_engines.support.atomic_files import read_text
+from cascade_core.contract import ENTRIES
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
 TIMM, ONNX = "a timm backbone", "an ONNX backbone"
 PLAIN_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"  # safe as the name of a folder: it cannot lead elsewhere
-SERVED_NAMES = frozenset({"cascade", "cascade_encoded", "decode"})
 
 Precision = Literal["fp32", "fp16"]
 Channels = tuple[float, float, float]
@@ -163,7 +163,7 @@ class Pool(BaseModel):
         repeated = [name for name, count in Counter(b.name for b in self.backbones).items() if count > 1]
         if repeated:
             raise ValueError(f"two backbones are called {repeated[0]!r}; give each its own name")
-        taken = sorted(SERVED_NAMES & {b.name for b in self.backbones})
+        taken = sorted(ENTRIES & {b.name for b in self.backbones})
         if taken:
             raise ValueError(f"{taken[0]!r} is served beside the backbones; rename the backbone")
         for backbone in self.backbones:

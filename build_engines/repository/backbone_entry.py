@@ -12,6 +12,7 @@ from build_engines.pool.artifacts import BackboneBuild
 from build_engines.repository.entry import MADE_FROM, WrittenEntry, write_hashed_entry
 from build_engines.repository.runtimes import Runtime, find_runtime
 from build_engines.repository.runtimes.torch import PRECISION, PRECISIONS
+from cascade_core.contract import IMAGE, PROBABILITIES
 
 
 class BackboneEntry(NamedTuple):
@@ -57,8 +58,8 @@ def backbone_config(built: BackboneBuild, runtime: Runtime) -> ModelConfig:
     """Return the Triton configuration of a backbone."""
     pool = built.pool
     config = ModelConfig(name=built.name, max_batch_size=built.backbone.max_batch_size)
-    config.input.append(ModelInput(name="image", data_type="TYPE_UINT8", dims=[pool.canvas, pool.canvas, 3]))
-    config.output.append(ModelOutput(name="probabilities", data_type="TYPE_FP32", dims=[len(pool.labels)]))
+    config.input.append(ModelInput(**IMAGE.config(canvas=pool.canvas)))
+    config.output.append(ModelOutput(**PROBABILITIES.config(classes=len(pool.labels))))
     config.dynamic_batching.SetInParent()
     runtime.configure(config)
     return config

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from build_engines.pool.schema import SERVED_NAMES, Pool
-from build_engines.repository.cascade_entry import CASCADE
+from build_engines.pool.schema import Pool
+from cascade_core.contract import CASCADE, CASCADE_FILE, ENTRIES
 from cascade_core.spec import Cascade, SpecError, read_cascade
 
 
 def foreign_entry_notes(repository: Path, pool: Pool) -> list[str]:
     """Return a note about the entries of other backbones, and one about a cascade of another pool."""
-    return [*_entries(repository, pool), *_cascade(repository / CASCADE / "cascade.json", pool)]
+    return [*_entries(repository, pool), *_cascade(repository / CASCADE / CASCADE_FILE, pool)]
 
 
 def encoded_canvas(repository: Path, pool: Pool) -> int:
     """Return the canvas for encoded images: that of the cascade in the repository, or else of the pool."""
-    cascade = _read(repository / CASCADE / "cascade.json")
+    cascade = _read(repository / CASCADE / CASCADE_FILE)
     return cascade.canvas if cascade else pool.canvas
 
 
 def _entries(repository: Path, pool: Pool) -> list[str]:
     folders = {path.parent.name for path in repository.glob("[!.]*/config.pbtxt")}
-    if not (others := sorted(folders - SERVED_NAMES - _names(pool))):
+    if not (others := sorted(folders - ENTRIES - _names(pool))):
         return []
     return [
         f"{repository} also contains {', '.join(others)}, not of this pool: Triton loads every entry; if they are not "

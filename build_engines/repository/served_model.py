@@ -17,6 +17,7 @@ from build_engines.images.canvas import Canvas
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.entry import MADE_FROM, SHA256
 from build_engines.repository.runtimes.torch import PRECISION
+from cascade_core.contract import IMAGE, PROBABILITIES
 
 TIMEOUT_S = 120.0
 SERVE_BACKBONES = "is it served? (make serve, or serve-repository --backbones-only)"
@@ -62,9 +63,9 @@ class ServedModel:
             )
         return config
 
-    def infer(self, canvases: Canvas, output: str = "probabilities") -> npt.NDArray[Any]:
+    def infer(self, canvases: Canvas, output: str = PROBABILITIES.name) -> npt.NDArray[Any]:
         """Send canvases, UINT8 [n, S, S, 3], and return one output, [n, ...]."""
-        tensor = InferInput("image", list(canvases.shape), "UINT8")
+        tensor = InferInput(IMAGE.name, list(canvases.shape), IMAGE.datatype)
         tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
         with self._errors():
             wanted = [InferRequestedOutput(output)]

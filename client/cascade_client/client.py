@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput, InferResult
 
 from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
-from cascade_client.encoded import SUFFIX, as_encoded_error, read_encoded
+from cascade_client.contract import (
+    CASCADE,
+    ENCODED,
+    ENCODED_SUFFIX,
+    IMAGE,
+    MAX_STAGE,
+    OPERATING_POINT,
+    PROBABILITIES,
+    STAGE_CONFIDENCE,
+    TensorSpec,
+)
+from cascade_client.encoded import as_encoded_error, read_encoded
 from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, ModelNotFound, typed_errors
-from cascade_client.results import DETAILS, OUTPUTS, Classification, read_results
+from cascade_client.results import ANSWER, DETAILS, Classification, read_results
 
-DEFAULT_MODEL = "cascade"
+DEFAULT_MODEL = CASCADE
 DEFAULT_TIMEOUT_S = 30.0
 IMAGES_AXES = 4
 
@@ -91,16 +103,16 @@ class CascadeClient:
             config = self._triton.get_model_config(self.model, client_timeout=self.timeout_s).config
             ready = self._triton.is_model_ready(self.model, client_timeout=self.timeout_s)
         shapes = {tensor.name: list(tensor.shape) for tensor in (*metadata.inputs, *metadata.outputs)}
-        if not {"image", *DETAILS} <= set(shapes):
+        if not {IMAGE.name, *(output.name for output in DETAILS)} <= set(shapes):
             raise InvalidRequest(f"{self.url}: model {self.model!r} is no cascade; it has {', '.join(shapes)}")
         return Status(
             model=self.model,
             ready=bool(ready),
             versions=tuple(metadata.versions),
             server=f"{server.name} {server.version}",
-            canvas=shapes["image"][1],
-            classes=shapes["probabilities"][1],
-            stages=shapes["stage_confidence"][1],
+            canvas=shapes[IMAGE.name][1],
+            classes=shapes[PROBABILITIES.name][1],
+            stages=shapes[STAGE_CONFIDENCE.name][1],
             max_batch_size=config.max_batch_size,
         )
 
@@ -133,7 +145,7 @@ class CascadeClient:
             CascadeError: the server is not there, too slow, or failed; see `cascade_client.errors`.
         """
         _check_is_list(images)
-        given = {"operating_point": operating_point, "max_stage": None if max_stage is None else _whole(max_stage)}
+        given = {OPERATING_POINT: operating_point, MAX_STAGE: None if max_stage is None else _whole(max_stage)}
         parameters = {name: value for name, value in given.items() if value is not None}
         ask = self._ask_encoded if encoded else self._ask_canvases
         responses = ask(images, parameters, details)
@@ -160,17 +172,15 @@ class CascadeClient:
     ) -> Iterator[InferResult]:
         canvases = [self._canvas(image, place) for place, image in enumerate(images)]
         for _, batch in self._batches(canvases):
-            tensor = InferInput("image", [len(batch), *batch[0].shape], "UINT8")
-            tensor.set_data_from_numpy(np.stack(batch))
+            tensor = _input(IMAGE, np.stack(batch))
             yield self._infer(self.model, tensor, parameters, details)
 
     def _ask_encoded(self, images: Sequence[ImageLike], parameters: Parameters, details: bool) -> Iterator[InferResult]:
         encoded = [read_encoded(image, place) for place, image in enumerate(images)]
         for start, batch in self._batches(encoded):
-            tensor = InferInput("encoded", [len(batch), 1], "BYTES")
-            tensor.set_data_from_numpy(np.array(batch, dtype=object)[:, None])
+            tensor = _input(ENCODED, np.array(batch, dtype=object)[:, None])
             try:
-                yield self._infer(self.model + SUFFIX, tensor, parameters, details)
+                yield self._infer(self.model + ENCODED_SUFFIX, tensor, parameters, details)
             except CascadeError as error:
                 raise as_encoded_error(error, start) from error
 
@@ -181,11 +191,17 @@ class CascadeClient:
             yield start, prepared[start : start + size]
 
     def _infer(self, model: str, tensor: InferInput, parameters: Parameters, details: bool) -> InferResult:
-        wanted = [InferRequestedOutput(name) for name in (*OUTPUTS, *(DETAILS if details else ()))]
+        wanted = [InferRequestedOutput(output.name) for output in (*ANSWER, *(DETAILS if details else ()))]
         with typed_errors(self.url):
             return self._triton.infer(
                 model, [tensor], outputs=wanted, parameters=parameters, client_timeout=self.timeout_s
             )
+
+
+def _input(spec: TensorSpec, values: npt.NDArray[Any]) -> InferInput:
+    tensor = InferInput(spec.name, list(values.shape), spec.datatype)
+    tensor.set_data_from_numpy(values)
+    return tensor
 
 
 def _whole(max_stage: int) -> int:
@@ -193,7 +209,7 @@ def _whole(max_stage: int) -> int:
     try:
         return operator.index(max_stage)
     except TypeError as error:
-        raise InvalidRequest(f"max_stage must be a positive integer, not {max_stage!r}") from error
+        raise InvalidRequest(f"{MAX_STAGE} must be a positive integer, not {max_stage!r}") from error
 
 
 def _check_is_list(images: object) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from cascade_client.canvas import ImageLike
 from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, ModelNotFound
 
-SUFFIX = "_encoded"
 BAD_IMAGE = re.compile(r"image (\d+): ")
 
 

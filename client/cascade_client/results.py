@@ -10,8 +10,18 @@ import numpy as np
 import numpy.typing as npt
 from tritonclient.grpc import InferResult
 
-OUTPUTS = ("class_id", "label", "confidence", "exit_stage", "degraded")
-DETAILS = ("probabilities", "stage_confidence")
+from cascade_client.contract import (
+    CLASS_ID,
+    CONFIDENCE,
+    DEGRADED,
+    EXIT_STAGE,
+    LABEL,
+    PROBABILITIES,
+    STAGE_CONFIDENCE,
+)
+
+ANSWER = (CLASS_ID, LABEL, CONFIDENCE, EXIT_STAGE, DEGRADED)
+DETAILS = (PROBABILITIES, STAGE_CONFIDENCE)
 
 
 @dataclass(frozen=True)
@@ -38,13 +48,13 @@ class Classification:
 
     def as_dict(self) -> dict[str, Any]:
         """Return what JSON can hold; probabilities are left out."""
-        fields = {name: getattr(self, name) for name in (*OUTPUTS, "stage_confidence")}
+        fields = {output.name: getattr(self, output.name) for output in (*ANSWER, STAGE_CONFIDENCE)}
         return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_results(response: InferResult, details: bool) -> Iterator[Classification]:
     """Read the answers of one response, an image each."""
-    columns = [response.as_numpy(name)[:, 0] for name in OUTPUTS]
+    columns = [response.as_numpy(output.name)[:, 0] for output in ANSWER]
     for row, (class_id, label, confidence, exit_stage, degraded) in enumerate(zip(*columns, strict=True)):
         extra = _details(response, row) if details else {}
         answer = int(class_id), label.decode(), float(confidence), int(exit_stage), bool(degraded)
@@ -52,8 +62,8 @@ def read_results(response: InferResult, details: bool) -> Iterator[Classificatio
 
 
 def _details(response: InferResult, row: int) -> dict[str, Any]:
-    stage_confidence = response.as_numpy("stage_confidence")[row]
+    stage_confidence = response.as_numpy(STAGE_CONFIDENCE.name)[row]
     return {
-        "probabilities": response.as_numpy("probabilities")[row],
-        "stage_confidence": tuple(float(value) for value in stage_confidence if not np.isnan(value)),
+        PROBABILITIES.name: response.as_numpy(PROBABILITIES.name)[row],
+        STAGE_CONFIDENCE.name: tuple(float(value) for value in stage_confidence if not np.isnan(value)),
     }

@@ -11,9 +11,8 @@ import cascade_core
 import cascade_serving
 from build_engines.repository.entry import VERSION
 from build_engines.support.atomic_files import clear_leftovers, write_folder_whole
+from cascade_core.contract import CASCADE, CASCADE_FILE
 
-CASCADE = "cascade"
-CASCADE_FILE = "cascade.json"
 PACKAGES = (cascade_core, cascade_serving)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from canvas import Canvas, UnusableImage, to_canvas
+from contract import ENCODED, IMAGE
 from cores import usable_cores
 from PIL import Image
 
@@ -17,7 +18,7 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 class TritonPythonModel:
-    """Put JPEG, PNG and WebP images on the canvas; an image that cannot be used fails only the request it came with."""
+    """The model `decode`: JPEG, PNG and WebP images to canvases; an unusable image fails only its own request."""
 
     def initialize(self, arguments: dict[str, str]) -> None:
         """Read the canvas and the size limit from the model's configuration."""
@@ -29,10 +30,10 @@ class TritonPythonModel:
         self._threads = ThreadPoolExecutor(usable_cores())
 
     def execute(self, requests: list[Any]) -> list[None]:
-        """Decode all images of a batch of requests side by side: BYTES [n, 1] each to UINT8 [n, S, S, 3]."""
+        """Decode all images of a batch of requests in parallel: BYTES [n, 1] each to UINT8 [n, S, S, 3]."""
         started = [(request.get_response_sender(), self._start(request)) for request in requests]
         for sender, decoding in started:
-            # Sent at once: a request is not to wait for a large image of those after it.
+            # Sent at once: a request must not wait for a large image in one behind it.
             sender.send(_answer(decoding), flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
         return [None] * len(requests)
 
@@ -41,7 +42,7 @@ class TritonPythonModel:
         self._threads.shutdown()
 
     def _start(self, request: Any) -> list[Future[Canvas]]:  # noqa: ANN401 (Triton's types have no stubs)
-        encoded = pb_utils.get_input_tensor_by_name(request, "encoded").as_numpy()[:, 0]
+        encoded = pb_utils.get_input_tensor_by_name(request, ENCODED.name).as_numpy()[:, 0]
         return [self._threads.submit(to_canvas, bytes(image), self._canvas, FORMATS) for image in encoded]
 
 
@@ -52,9 +53,9 @@ def _answer(decoding: list[Future[Canvas]]) -> Any:  # noqa: ANN401
             canvases.append(future.result())
         except UnusableImage as error:
             return _error(f"image {place}: {error}", pb_utils.TritonError.INVALID_ARG)
-        except Exception as error:  # raised further it would fail the whole batch
+        except Exception as error:  # raised, it would fail the whole batch
             return _error(f"image {place}: {error!r}", pb_utils.TritonError.INTERNAL)
-    return pb_utils.InferenceResponse([pb_utils.Tensor("image", np.stack(canvases))])
+    return pb_utils.InferenceResponse([pb_utils.Tensor(IMAGE.name, np.stack(canvases))])
 
 
 def _error(message: str, code: Any) -> Any:  # noqa: ANN401

@@ -17,6 +17,7 @@ from cascade_client.bench.result import ProbedRun, Result, Run
 from cascade_client.bench.served import Model, Server, models_beside
 from cascade_client.canvas import Canvas, UnusableImage, to_canvas
 from cascade_client.client import CascadeClient, Status
+from cascade_client.contract import CLASS_ID, EXIT_STAGE, LABEL
 from cascade_client.errors import BenchError
 
 TIMES_CHANCE = 2.0
@@ -41,7 +42,7 @@ def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
     with CascadeClient(plan.url, model=plan.cascade) as client, Server(plan.url) as server:
         status = _ready(client)
         _check_mix(plan, status)
-        cascade = Model(plan.cascade, status.canvas, status.max_batch_size, "class_id")
+        cascade = Model(plan.cascade, status.canvas, status.max_batch_size, CLASS_ID)
         models = [cascade, *models_beside(server, cascade, plan.ensembles, plan.backbones)]
         _check_batches(plan, models)
         labelled = open_labelled(plan.images, status.classes, plan.most_images)
@@ -115,7 +116,7 @@ def _canvases(labelled: Labelled, size: int, tell: Tell) -> Canvas:
 
 def _asked(server: Server, cascade: Model, canvases: Canvas, labelled: Labelled) -> tuple[Ids, Ids, Ids]:
     """Ask the cascade once; return its answers, their exit stages, and the true classes, INT64 [N] each."""
-    outputs = server.ask(cascade, canvases, ["class_id", "exit_stage", "label"])
+    outputs = server.ask(cascade, canvases, [CLASS_ID, EXIT_STAGE, LABEL])
     class_ids, exit_stages, labels = (output[:, 0] for output in outputs)
     answered = {int(class_id): label.decode() for class_id, label in zip(class_ids, labels, strict=True)}
     return class_ids.astype(np.int64), exit_stages.astype(np.int64), labelled.class_ids(answered)

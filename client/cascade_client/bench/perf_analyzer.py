@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from cascade_client.canvas import Canvas
+from cascade_client.contract import IMAGE
 from cascade_client.errors import BenchError
 
 PROGRAM = "perf_analyzer"
@@ -119,7 +120,7 @@ class PerfAnalyzer:
 
 def write_data(canvases: Canvas, path: Path) -> None:
     """Write canvases UINT8 [N, S, S, 3] as perf_analyzer's input data; a batch is made of consecutive ones."""
-    images = [{"image": {"b64": base64.b64encode(canvas.tobytes()).decode()}} for canvas in canvases]
+    images = [{IMAGE.name: {"b64": base64.b64encode(canvas.tobytes()).decode()}} for canvas in canvases]
     path.write_text(json.dumps({"data": images}))
 
 

@@ -10,6 +10,7 @@ from typing import Self
 
 from cascade_client.bench.served import Model, Server
 from cascade_client.canvas import Canvas
+from cascade_client.contract import EXIT_STAGE
 from cascade_client.errors import CascadeError
 
 WINDING_UP_S = 0.2  # perf_analyzer still reports when its load has ended
@@ -69,5 +70,5 @@ class Probe:
 
     def _ask(self, server: Server, canvas: Canvas) -> None:
         started_s = time.perf_counter()
-        ((exit_stage,),) = server.ask(self._cascade, canvas, ["exit_stage"])
+        ((exit_stage,),) = server.ask(self._cascade, canvas, [EXIT_STAGE])
         self._seen.append((started_s, int(exit_stage[0]), time.perf_counter() - started_s))

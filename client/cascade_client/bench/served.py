@@ -12,6 +12,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 
 from cascade_client.bench.images import Ids
 from cascade_client.canvas import Canvas
+from cascade_client.contract import CLASS_ID, IMAGE, PROBABILITIES, TensorSpec
 from cascade_client.errors import BenchError, typed_errors
 
 CALL_IMAGES = 16
@@ -26,13 +27,13 @@ class Model:
         name: Its Triton model name.
         canvas: Side of the canvas, in pixels.
         max_batch_size: The most images in one request.
-        answers: The output that holds its answer: class_id, or else probabilities.
+        answers: The output that holds its answer: CLASS_ID, or else PROBABILITIES.
     """
 
     name: str
     canvas: int
     max_batch_size: int
-    answers: str
+    answers: TensorSpec
 
 
 class Server:
@@ -69,12 +70,12 @@ class Server:
             config = self._triton.get_model_config(name, client_timeout=TIMEOUT_S).config
         inputs = {tensor.name: tuple(tensor.shape) for tensor in metadata.inputs}
         outputs = {tensor.name for tensor in metadata.outputs}
-        answers = next((output for output in ("class_id", "probabilities") if output in outputs), None)
-        if answers is None or list(inputs) != ["image"] or config.max_batch_size < 1:
+        answers = next((output for output in (CLASS_ID, PROBABILITIES) if output.name in outputs), None)
+        if answers is None or list(inputs) != [IMAGE.name] or config.max_batch_size < 1:
             return None
-        return Model(name, int(inputs["image"][1]), config.max_batch_size, answers)
+        return Model(name, int(inputs[IMAGE.name][1]), config.max_batch_size, answers)
 
-    def ask(self, model: Model, canvases: Canvas, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
+    def ask(self, model: Model, canvases: Canvas, outputs: Sequence[TensorSpec]) -> list[npt.NDArray[Any]]:
         """Return some outputs of a model for UINT8 [N, S, S, 3], each [N, ...]."""
         size = min(CALL_IMAGES, model.max_batch_size)
         calls = [canvases[start : start + size] for start in range(0, len(canvases), size)]
@@ -84,15 +85,15 @@ class Server:
     def class_ids(self, model: Model, canvases: Canvas) -> Ids:
         """Return a model's answer to each canvas, INT64 [N]."""
         (answer,) = self.ask(model, canvases, [model.answers])
-        return np.asarray(answer[:, 0] if model.answers == "class_id" else answer.argmax(axis=1), dtype=np.int64)
+        return np.asarray(answer[:, 0] if model.answers == CLASS_ID else answer.argmax(axis=1), dtype=np.int64)
 
-    def _infer(self, model: Model, canvases: Canvas, outputs: Sequence[str]) -> list[npt.NDArray[Any]]:
-        tensor = InferInput("image", list(canvases.shape), "UINT8")
+    def _infer(self, model: Model, canvases: Canvas, outputs: Sequence[TensorSpec]) -> list[npt.NDArray[Any]]:
+        tensor = InferInput(IMAGE.name, list(canvases.shape), IMAGE.datatype)
         tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
-        wanted = [InferRequestedOutput(name) for name in outputs]
+        wanted = [InferRequestedOutput(output.name) for output in outputs]
         with typed_errors(self.url):
             response = self._triton.infer(model.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
-        return [response.as_numpy(name) for name in outputs]
+        return [response.as_numpy(output.name) for output in outputs]
 
 
 def models_beside(
@@ -109,13 +110,15 @@ def models_beside(
         return named
     rest = [name for name in server.models() if name not in {cascade.name, *ensembles}]
     found = [model for model in map(server.describe, rest) if model is not None]
-    return [*named, *(one for one in found if one.canvas == cascade.canvas and one.answers == "probabilities")]
+    return [*named, *(one for one in found if one.canvas == cascade.canvas and one.answers == PROBABILITIES)]
 
 
 def _comparable(server: Server, cascade: Model, name: str) -> Model:
     model = server.describe(name)
     if model is None:
-        raise BenchError(f"model {name!r} is no classifier: it does not take `image` and answer `probabilities`")
+        raise BenchError(
+            f"model {name!r} is no classifier: it does not take `{IMAGE.name}` and answer `{PROBABILITIES.name}`"
+        )
     if model.canvas != cascade.canvas:
         raise BenchError(
             f"model {name!r} takes a canvas of {model.canvas} pixels and {cascade.name!r} one of {cascade.canvas}: "

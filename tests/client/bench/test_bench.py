@@ -14,6 +14,7 @@ from PIL import Image
 
 from cascade_client import CascadeClient
 from cascade_client.bench.served import Model, Server, models_beside
+from cascade_client.contract import CLASS_ID
 from embedded_server import EmbeddedServer
 from tests.support.helpers import CANVAS, LABELS, random_canvases
 
@@ -155,5 +156,5 @@ def test_a_backbone_of_another_canvas_is_refused_where_named_and_else_left_out(r
         done = bench(server, images, "--perf-analyzer", stand_in, "--no-plots", "--backbone", "odd")
         assert f"a canvas of 64 pixels and 'cascade' one of {CANVAS}" in done.stderr
         with Server(server.addresses.grpc) as asked:
-            beside = models_beside(asked, Model("cascade", CANVAS, 16, "class_id"))
+            beside = models_beside(asked, Model("cascade", CANVAS, 16, CLASS_ID))
     assert [model.name for model in beside] == ["large", "medium", "small"]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from cascade_core.contract import OPERATING_POINT
 from cascade_core.gating import COMBINES, CONFIDENCES, UNREACHABLE, Rule
 
 MAX_STAGES = 4
@@ -194,7 +195,7 @@ class Cascade:
             return self.thresholds
         if operating_point not in self.operating_points:
             known = ", ".join(self.operating_points) or "none"
-            raise SpecError(f"operating_point {str(operating_point)[:100]!r} is unknown; this cascade has: {known}")
+            raise SpecError(f"{OPERATING_POINT} {str(operating_point)[:100]!r} is unknown; this cascade has: {known}")
         return tuple(as_number(threshold) for threshold in self.operating_points[operating_point].thresholds)
 
     def gate_thresholds(self, operating_point: str | None) -> tuple[float, ...]:

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+from cascade_core.contract import IMAGE, PROBABILITIES
 from cascade_core.spec import Cascade, Stage
 from cascade_serving.errors import StageError
-from cascade_serving.request import INPUT
 
-PREDICTION = "probabilities"
 ONNX_FILE = "model.onnx"
 
 Images = npt.NDArray[np.uint8]
@@ -46,16 +45,16 @@ def bls_backend(stage: Stage) -> StageBackend:
         response = pb_utils.InferenceRequest(
             model_name=stage.model,
             model_version=stage.version,
-            requested_output_names=[PREDICTION],
+            requested_output_names=[PROBABILITIES.name],
             # A request's own tensor is passed on without a copy.
-            inputs=[tensor or pb_utils.Tensor(INPUT, images)],
+            inputs=[tensor or pb_utils.Tensor(IMAGE.name, images)],
             # The gate runs in numpy: an output left on the GPU would cost each instance a CUDA context.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         ).exec()
         if response.has_error():
             raise StageError(f"stage {stage.model!r} failed: {response.error().message()}")
         # A view of shared memory that is freed with the response: hence the copy.
-        predictions: StageOutput = pb_utils.get_output_tensor_by_name(response, PREDICTION).as_numpy().copy()
+        predictions: StageOutput = pb_utils.get_output_tensor_by_name(response, PROBABILITIES.name).as_numpy().copy()
         return predictions
 
     return predict
@@ -71,7 +70,7 @@ def onnx_backend(stage: Stage, repository: Path) -> StageBackend:
 
     def predict(images: Images, _: Any) -> StageOutput:  # noqa: ANN401
         try:
-            predictions: StageOutput = session.run([PREDICTION], {INPUT: images})[0]
+            predictions: StageOutput = session.run([PROBABILITIES.name], {IMAGE.name: images})[0]
         except Exception as error:  # ONNX Runtime's errors share no base class
             raise StageError(f"stage {stage.model!r} failed: {error}") from error
         return predictions
@@ -96,10 +95,10 @@ def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported o
     except Exception as error:  # ONNX Runtime's errors share no base class
         raise StageError(f"stage {stage.model!r} cannot be loaded: {error}") from error
     inputs, outputs = ([tensor.name for tensor in tensors] for tensors in (session.get_inputs(), session.get_outputs()))
-    if inputs != [INPUT] or PREDICTION not in outputs:
+    if inputs != [IMAGE.name] or PROBABILITIES.name not in outputs:
         raise StageError(
             f"stage {stage.model!r}: {ONNX_FILE} has inputs {inputs} and outputs {outputs}, where a backbone has input "
-            f"{INPUT!r} and output {PREDICTION!r}; {alternative}"
+            f"{IMAGE.name!r} and output {PROBABILITIES.name!r}; {alternative}"
         )
     return session
 

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from cascade_core.contract import IMAGE
 from cascade_core.spec import Cascade
 from cascade_serving.admission import AdmissionLimit
 from cascade_serving.backends import StageBackend
 from cascade_serving.errors import Overloaded, RequestError, as_request_error
 from cascade_serving.limits import SchedulerLimits
 from cascade_serving.metrics import Metrics
-from cascade_serving.request import INPUT, CascadeRequest, respond
+from cascade_serving.request import CascadeRequest, respond
 from cascade_serving.request_state import RequestState
 from cascade_serving.scheduler import Scheduler
 from cascade_serving.stage_executor import StageExecutor
@@ -74,7 +75,7 @@ class Pipeline:
         self._scheduler.submit(first_step, run_inline=run_inline and image_count == 1)
 
     def _reject(self, request: Any, error: RequestError) -> None:  # noqa: ANN401
-        image_count = len(pb_utils.get_input_tensor_by_name(request, INPUT).as_numpy())
+        image_count = len(pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy())
         self._metrics.add("images", image_count)
         self._metrics.add("failed_images", image_count, error.kind)
         respond(request, error.response())

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import triton_python_backend_utils as pb_utils
 
+from cascade_core import contract
 from cascade_core.gating import Outcome, stop_at
 from cascade_core.spec import Cascade, SpecError
 from cascade_serving.errors import Cancelled, DeadlineExceeded, InvalidRequest
 
-INPUT = "image"
 MICROSECONDS = 1e6
 # Asking Triton whether a request was cancelled takes about 0.1 ms: too long for one that has only just arrived.
 JUST_ARRIVED_S = 0.02
@@ -47,7 +47,7 @@ class CascadeRequest:
         self._request = request
         self._labels = labels
         self._timeout_s = request.timeout() / MICROSECONDS or math.inf
-        self.tensor = pb_utils.get_input_tensor_by_name(request, INPUT)
+        self.tensor = pb_utils.get_input_tensor_by_name(request, contract.IMAGE.name)
         self.images: npt.NDArray[np.uint8] = self.tensor.as_numpy()
         parameters = json.loads(request.parameters() or "{}")
         self.last_stage = _last_stage(parameters, len(cascade.stages))
@@ -69,13 +69,13 @@ class CascadeRequest:
     def response(self, outcome: Outcome, degraded: npt.NDArray[np.bool_]) -> Any:  # noqa: ANN401
         """Build the response from the answers, and bool [n] of which are degraded."""
         values: dict[str, Callable[[], npt.NDArray[Any]]] = {
-            "class_id": lambda: outcome.class_id[:, None],
-            "confidence": lambda: outcome.confidence[:, None],
-            "degraded": lambda: degraded[:, None],
-            "exit_stage": lambda: outcome.exit_stage[:, None],
-            "label": lambda: self._labels[outcome.class_id][:, None],
-            "probabilities": lambda: outcome.probabilities,
-            "stage_confidence": lambda: outcome.stage_confidence,
+            contract.CLASS_ID.name: lambda: outcome.class_id[:, None],
+            contract.CONFIDENCE.name: lambda: outcome.confidence[:, None],
+            contract.DEGRADED.name: lambda: degraded[:, None],
+            contract.EXIT_STAGE.name: lambda: outcome.exit_stage[:, None],
+            contract.LABEL.name: lambda: self._labels[outcome.class_id][:, None],
+            contract.PROBABILITIES.name: lambda: outcome.probabilities,
+            contract.STAGE_CONFIDENCE.name: lambda: outcome.stage_confidence,
         }
         # An output that was not asked for is freed without the GIL: the stub crashes under concurrency (Triton 24.10).
         wanted = self._request.requested_output_names() or list(values)
@@ -91,28 +91,15 @@ def respond(request: Any, response: Any) -> None:  # noqa: ANN401
     request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 
 
-def outputs(cascade: Cascade) -> list[dict[str, Any]]:
-    """Return the cascade's outputs as Triton's configuration takes them."""
-    return [
-        {"name": "class_id", "data_type": "TYPE_INT32", "dims": [1]},
-        {"name": "confidence", "data_type": "TYPE_FP32", "dims": [1]},
-        {"name": "degraded", "data_type": "TYPE_BOOL", "dims": [1]},
-        {"name": "exit_stage", "data_type": "TYPE_INT32", "dims": [1]},
-        {"name": "label", "data_type": "TYPE_STRING", "dims": [1]},
-        {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [len(cascade.labels)]},
-        {"name": "stage_confidence", "data_type": "TYPE_FP32", "dims": [len(cascade.stages)]},
-    ]
-
-
 def _last_stage(parameters: dict[str, Any], stage_count: int) -> int:
-    last_stage = parameters.get("max_stage", stage_count)
+    last_stage = parameters.get(contract.MAX_STAGE, stage_count)
     if not isinstance(last_stage, int) or isinstance(last_stage, bool) or last_stage < 1:
-        raise InvalidRequest(f"max_stage must be a positive integer, not {str(last_stage)[:100]!r}")
+        raise InvalidRequest(f"{contract.MAX_STAGE} must be a positive integer, not {str(last_stage)[:100]!r}")
     return min(last_stage, stage_count)
 
 
 def _thresholds(parameters: dict[str, Any], cascade: Cascade) -> tuple[float, ...]:
     try:
-        return cascade.gate_thresholds(parameters.get("operating_point"))
+        return cascade.gate_thresholds(parameters.get(contract.OPERATING_POINT))
     except SpecError as error:
         raise InvalidRequest(str(error)) from error

@@ -7,15 +7,15 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from cascade_core.contract import CASCADE_FILE, IMAGE, OUTPUTS
 from cascade_core.spec import Cascade, read_cascade
 from cascade_serving.backends import bls_backend, onnx_backend, runs_in_process
 from cascade_serving.cores import usable_cores
 from cascade_serving.limits import SchedulerLimits
 from cascade_serving.metrics import Metrics
 from cascade_serving.pipeline import Pipeline
-from cascade_serving.request import INPUT, outputs
 
-CASCADE_FILE = Path(__file__).parents[2] / "cascade.json"
+CASCADE_PATH = Path(__file__).parents[2] / CASCADE_FILE
 
 
 class TritonPythonModel:
@@ -24,18 +24,18 @@ class TritonPythonModel:
     @staticmethod
     def auto_complete_config(auto_complete_model_config: Any) -> Any:  # noqa: ANN401 (Triton's types have no stubs)
         """Complete the model's configuration from cascade.json."""
-        cascade = read_cascade(CASCADE_FILE)
+        cascade = read_cascade(CASCADE_PATH)
         auto_complete_model_config.set_max_batch_size(cascade.max_batch_size)
         auto_complete_model_config.set_dynamic_batching()
-        canvas = [cascade.canvas, cascade.canvas, 3]
-        auto_complete_model_config.add_input({"name": INPUT, "data_type": "TYPE_UINT8", "dims": canvas})
-        for output in outputs(cascade):
-            auto_complete_model_config.add_output(output)
+        auto_complete_model_config.add_input(IMAGE.config(canvas=cascade.canvas))
+        for output in OUTPUTS:
+            extents = {"classes": len(cascade.labels), "stages": len(cascade.stages)}
+            auto_complete_model_config.add_output(output.config(**extents))
         return auto_complete_model_config
 
     def initialize(self, arguments: dict[str, str]) -> None:
         """Read the cascade and start its threads."""
-        cascade = read_cascade(CASCADE_FILE)
+        cascade = read_cascade(CASCADE_PATH)
         self._metrics = Metrics(arguments["model_name"], arguments["model_version"])
         self._metrics.start([stage.model for stage in cascade.stages])
         repository, max_calls = _repository(cascade), cascade.serving.workers_per_stage
