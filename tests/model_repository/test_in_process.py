@@ -1,4 +1,4 @@
-"""The second way to the stages: the cascade runs them itself, and answers what it answers by BLS."""
+"""The stages in process: the cascade runs them itself, and answers as it does through BLS."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_a_file_that_would_fail_every_request_is_refused_and_the_cascade_before_
     serve_as(repository_copy, tiny_cascade, reach="in_process")
     with EmbeddedServer(repository_copy, models=["cascade"]) as server:
         spoil(repository_copy / "large" / "1" / "model.onnx")
-        serve_as(repository_copy, tiny_cascade, reach="in_process")  # Triton loads nothing anew that is as it was
+        serve_as(repository_copy, tiny_cascade, reach="in_process")  # Triton reloads nothing that has not changed
         with pytest.raises(ServerError, match=message):
             server.load("cascade")
         assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(0, 16))

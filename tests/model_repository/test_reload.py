@@ -101,10 +101,10 @@ def test_no_request_fails_and_no_answer_is_a_mixture(repository_copy, images, ti
 
 
 @pytest.mark.parametrize("change", ["load", "unload"])
-def test_who_waits_for_room_is_answered_by_the_cascade_that_goes(
+def test_a_request_that_waits_for_admission_is_answered_by_the_old_cascade(
     repository_copy, images, tiny_cascade, outcome, hard, change
 ):
-    """The old cascade is told to end while its `execute()` waits for room, and more requests behind it."""
+    """The old cascade is to end while its `execute()` waits for admission, with more requests behind it."""
     slow_down(repository_copy, "large", 0.2)
     serve_as(repository_copy, tiny_cascade, workers_per_stage=1, max_images_in_flight=16, when_full="wait")
     rows = np.resize(hard, 16)

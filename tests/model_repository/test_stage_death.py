@@ -1,4 +1,4 @@
-"""A stage whose process dies: whoever needs it is told, nobody hangs, and loading it again mends it."""
+"""A stage whose process dies: requests that need it get an error, none hangs, and reloading it restores service."""
 
 from __future__ import annotations
 

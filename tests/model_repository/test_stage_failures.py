@@ -1,4 +1,4 @@
-"""What a stage that fails, is not there or breaks on one image costs: the images that needed it, and no other."""
+"""A stage that fails, is not loaded or fails on one image: the images that needed it get an error, and no others."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAIL_UPSET = f"""if any(part[:, 0, 0, 0].max() == {UPSET} for part in images): r
 
 @pytest.fixture
 def fragile_repository(repository_copy, tiny_cascade):
-    """The second stage cannot stand an image whose first pixel is UPSET."""
+    """The second stage fails on an image whose first pixel is UPSET."""
     change_stage(repository_copy, "medium", "(probabilities,)", FAIL_UPSET)
     return repository_copy
 
@@ -149,8 +149,8 @@ def test_a_degraded_ensemble_is_the_mean_of_the_rest(fragile_repository, upsetti
 
 
 @pytest.mark.parametrize("number", [1e6, -0.5, 1.5], ids=["too large for float16", "negative", "above 1"])
-def test_what_is_no_probability_fails_those_images_and_no_worker(repository_copy, images, tiny_cascade, hard, number):
-    """Two numbers that float16 cannot hold make a margin that is no number: no gate would ever let the image out."""
+def test_an_invalid_probability_fails_those_images_and_no_worker(repository_copy, images, tiny_cascade, hard, number):
+    """Two numbers that float16 cannot hold make a margin of NaN: no gate would ever let the image out."""
     serve_as(repository_copy, dataclasses.replace(tiny_cascade, confidence="margin"), workers_per_stage=1)
     with EmbeddedServer(repository_copy) as server:
         change_stage(repository_copy, "large", "_response(part)", f"_response(part * 0 + {number})")
@@ -161,8 +161,8 @@ def test_what_is_no_probability_fails_those_images_and_no_worker(repository_copy
         is_empty(server)
 
 
-def test_a_gate_without_a_number_fails_the_request_and_no_worker(repository_copy, images, tiny_cascade):
-    """Weights that float32 cannot hold make a mean that is no number."""
+def test_a_confidence_of_nan_fails_the_request_and_no_worker(repository_copy, images, tiny_cascade):
+    """Weights that float32 cannot hold make a mean of NaN."""
     *first, last = tiny_cascade.stages
     heavy = (*first, dataclasses.replace(last, weight=1e39))
     with EmbeddedServer(repository_copy) as server:

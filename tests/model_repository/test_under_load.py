@@ -1,4 +1,4 @@
-"""The served cascade when images wait: order, room, timeouts, clients that give up."""
+"""The served cascade when images wait: order, admission, timeouts, clients that give up."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STEP_S = 1.0
 
 @pytest.fixture
 def slow_repository(repository_copy, tiny_cascade):
-    """Room for one large request, one call a stage, and a last stage that takes its time."""
+    """Admission of one large request, one call per stage, and a slow last stage."""
     serve_as(repository_copy, tiny_cascade, workers_per_stage=1, max_images_in_flight=16)
     slow_down(repository_copy, "large", STEP_S)
     return repository_copy
@@ -134,7 +134,7 @@ def test_clients_that_give_up_leave_nothing_behind(slow_server, background, imag
 
 
 def test_hard_images_are_not_starved(repository_copy, background, images, tiny_cascade, easy, hard):
-    """A hard image may be overtaken by what is being worked on, not by a stream of later ones."""
+    """A hard image may be overtaken by images under way, not by a stream of later ones."""
     clients, rounds = 8, 12
     *first, large = tiny_cascade.stages
     one_at_a_time = (*first, dataclasses.replace(large, max_batch_size=1))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -29,7 +28,7 @@ class TritonPythonModel:
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         self._threads = ThreadPoolExecutor(usable_cores())
 
-    def execute(self, requests: list[Any]) -> list[None]:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[None]:
         """Decode all images of a batch of requests in parallel: BYTES [n, 1] each to UINT8 [n, S, S, 3]."""
         started = [(request.get_response_sender(), self._start(request)) for request in requests]
         for sender, decoding in started:
@@ -41,12 +40,12 @@ class TritonPythonModel:
         """End the threads."""
         self._threads.shutdown()
 
-    def _start(self, request: Any) -> list[Future[Canvas]]:  # noqa: ANN401 (Triton's types have no stubs)
+    def _start(self, request: pb_utils.InferenceRequest) -> list[Future[Canvas]]:
         encoded = pb_utils.get_input_tensor_by_name(request, ENCODED.name).as_numpy()[:, 0]
         return [self._threads.submit(to_canvas, bytes(image), self._canvas, FORMATS) for image in encoded]
 
 
-def _answer(decoding: list[Future[Canvas]]) -> Any:  # noqa: ANN401
+def _answer(decoding: list[Future[Canvas]]) -> pb_utils.InferenceResponse:
     canvases = []
     for place, future in enumerate(decoding):
         try:
@@ -58,5 +57,5 @@ def _answer(decoding: list[Future[Canvas]]) -> Any:  # noqa: ANN401
     return pb_utils.InferenceResponse([pb_utils.Tensor(IMAGE.name, np.stack(canvases))])
 
 
-def _error(message: str, code: Any) -> Any:  # noqa: ANN401
+def _error(message: str, code: pb_utils.ErrorCode) -> pb_utils.InferenceResponse:
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))

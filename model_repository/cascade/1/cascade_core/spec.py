@@ -1,6 +1,6 @@
 """The format of cascade.json, the one file that defines a cascade, and the one place that validates it.
 
-Standard library only, so that it runs in Triton's stock container.
+Numpy and the standard library only, for Triton's stock container.
 """
 
 from __future__ import annotations

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +15,25 @@ from cascade_core.contract import IMAGE, PROBABILITIES
 from cascade_core.spec import Cascade, Stage
 from cascade_serving.errors import StageError
 
+if TYPE_CHECKING:
+    import onnxruntime
+
 ONNX_FILE = "model.onnx"
 
 Images = npt.NDArray[np.uint8]
 StageOutput = npt.NDArray[np.float32]
-# Takes images UINT8 [n, S, S, 3], and Triton's tensor of the same images if there is one; returns FP32 [n, C].
-StageBackend = Callable[[Images, Any], StageOutput]
+
+
+class StageBackend(Protocol):
+    """A function that calls one stage's model."""
+
+    def __call__(self, images: Images, tensor: pb_utils.Tensor | None, /) -> StageOutput:
+        """Return the stage's predictions FP32 [n, C].
+
+        Args:
+            images: UINT8 [n, S, S, 3].
+            tensor: Triton's tensor of the same images, if there is one: it is passed on without a copy.
+        """
 
 
 def runs_in_process(cascade: Cascade, repository: Path) -> bool:
@@ -41,12 +53,11 @@ def runs_in_process(cascade: Cascade, repository: Path) -> bool:
 def bls_backend(stage: Stage) -> StageBackend:
     """Return the backend that calls the stage's model in Triton, whatever Triton backend runs it."""
 
-    def predict(images: Images, tensor: Any) -> StageOutput:  # noqa: ANN401
+    def predict(images: Images, tensor: pb_utils.Tensor | None) -> StageOutput:
         response = pb_utils.InferenceRequest(
             model_name=stage.model,
             model_version=stage.version,
             requested_output_names=[PROBABILITIES.name],
-            # A request's own tensor is passed on without a copy.
             inputs=[tensor or pb_utils.Tensor(IMAGE.name, images)],
             # The gate runs in numpy: an output left on the GPU would cost each instance a CUDA context.
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
@@ -68,7 +79,7 @@ def onnx_backend(stage: Stage, repository: Path) -> StageBackend:
     """
     session = _session(stage, repository)
 
-    def predict(images: Images, _: Any) -> StageOutput:  # noqa: ANN401
+    def predict(images: Images, _: pb_utils.Tensor | None) -> StageOutput:
         try:
             predictions: StageOutput = session.run([PROBABILITIES.name], {IMAGE.name: images})[0]
         except Exception as error:  # ONNX Runtime's errors share no base class
@@ -78,7 +89,7 @@ def onnx_backend(stage: Stage, repository: Path) -> StageBackend:
     return predict
 
 
-def _session(stage: Stage, repository: Path) -> Any:  # noqa: ANN401 (imported only where it is needed)
+def _session(stage: Stage, repository: Path) -> onnxruntime.InferenceSession:
     """Load the stage's ONNX file; what would fail every request fails here."""
     import onnxruntime  # noqa: PLC0415 (a server of TensorRT plans has none)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import triton_python_backend_utils as pb_utils
 
@@ -18,7 +18,7 @@ class RequestError(Exception):
     kind: ClassVar[str] = "internal"
     status: ClassVar[str] = "INTERNAL"
 
-    def response(self) -> Any:  # noqa: ANN401 (Triton's types have no stubs)
+    def response(self) -> pb_utils.InferenceResponse:
         """Return the error as Triton sends it."""
         code = getattr(pb_utils.TritonError, self.status)
         return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(self), code))

@@ -11,13 +11,15 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import triton_python_backend_utils as pb_utils
 
 FLUSH_PERIOD_S = 0.1
 BATCH_SIZES: list[float] = [1, 2, 4, 8, 16, 32, 64]
 SECONDS: list[float] = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
+
+T = TypeVar("T")
 
 
 class Family(NamedTuple):
@@ -60,8 +62,8 @@ class Metrics:
 
     def __init__(self, model: str, version: str) -> None:
         self._labels = {"model": model, "version": version}
-        self._families: dict[str, Any] = {}
-        self._series: dict[tuple[str, str], Any] = {}
+        self._families: dict[str, pb_utils.MetricFamily] = {}
+        self._series: dict[tuple[str, str], pb_utils.Metric] = {}
         self._lock = threading.Lock()
         self._sums: dict[tuple[str, str], float] = defaultdict(float)
         self._observed: list[tuple[str, str, float]] = []
@@ -119,7 +121,7 @@ class Metrics:
         for name, label, value in observed:
             self._get(name, label).observe(value)
 
-    def _get(self, name: str, label: str) -> Any:  # noqa: ANN401 (Triton's metrics have no stubs)
+    def _get(self, name: str, label: str) -> pb_utils.Metric:
         if (name, label) not in self._series:
             family = FAMILIES[name]
             if name not in self._families:
@@ -137,7 +139,7 @@ def _full_name(name: str, family: Family) -> str:
     return f"cascade_{name}_total" if family.kind == "COUNTER" else f"cascade_{name}"
 
 
-def _keep_forever(metric: Any) -> Any:  # noqa: ANN401
+def _keep_forever(metric: T) -> T:
     """Keep a metric alive even without references, and return it.
 
     A reloaded model shares its series with the instance that it replaces. When the old instance's objects are deleted,

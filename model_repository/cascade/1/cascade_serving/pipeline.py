@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -51,7 +50,7 @@ class Pipeline:
         """Return when every request has been answered."""
         self._scheduler.close()
 
-    def submit(self, request: Any, *, run_inline: bool = False) -> None:  # noqa: ANN401 (Triton's request has no stub)
+    def submit(self, request: pb_utils.InferenceRequest, *, run_inline: bool = False) -> None:
         """Admit a request, or reject it at once.
 
         Args:
@@ -74,7 +73,7 @@ class Pipeline:
         first_step = RequestState(admitted, self._cascade).next_step()
         self._scheduler.submit(first_step, run_inline=run_inline and image_count == 1)
 
-    def _reject(self, request: Any, error: RequestError) -> None:  # noqa: ANN401
+    def _reject(self, request: pb_utils.InferenceRequest, error: RequestError) -> None:
         image_count = len(pb_utils.get_input_tensor_by_name(request, IMAGE.name).as_numpy())
         self._metrics.add("images", image_count)
         self._metrics.add("failed_images", image_count, error.kind)
@@ -105,7 +104,7 @@ class Pipeline:
         except Exception as error:  # a worker that dies would let every later request hang
             pb_utils.Logger.log_error(f"cascade: a response could not be sent: {error}")
 
-    def _response(self, state: RequestState) -> Any:  # noqa: ANN401
+    def _response(self, state: RequestState) -> pb_utils.InferenceResponse:
         if state.error is not None:
             return self._failure(state, state.error)
         outcome, degraded = state.outcome()
@@ -117,6 +116,6 @@ class Pipeline:
         self._metrics.add("degraded_images", int(degraded.sum()))
         return response
 
-    def _failure(self, state: RequestState, error: RequestError) -> Any:  # noqa: ANN401
+    def _failure(self, state: RequestState, error: RequestError) -> pb_utils.InferenceResponse:
         self._metrics.add("failed_images", len(state.request.images), error.kind)
         return error.response()

@@ -36,7 +36,7 @@ class CascadeRequest:
         thresholds: FP32 [K]; -inf from that stage on.
     """
 
-    def __init__(self, request: Any, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:  # noqa: ANN401 (no stub)
+    def __init__(self, request: pb_utils.InferenceRequest, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:
         """Read Triton's request to a cascade with these labels.
 
         Raises:
@@ -66,7 +66,7 @@ class CascadeRequest:
         if age_s > JUST_ARRIVED_S and self._request.is_cancelled():
             raise Cancelled(f"the request was cancelled before stage {stage!r}")
 
-    def response(self, outcome: Outcome, degraded: npt.NDArray[np.bool_]) -> Any:  # noqa: ANN401
+    def response(self, outcome: Outcome, degraded: npt.NDArray[np.bool_]) -> pb_utils.InferenceResponse:
         """Build the response from the answers, and bool [n] of which are degraded."""
         values: dict[str, Callable[[], npt.NDArray[Any]]] = {
             contract.CLASS_ID.name: lambda: outcome.class_id[:, None],
@@ -81,12 +81,12 @@ class CascadeRequest:
         wanted = self._request.requested_output_names() or list(values)
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, values[name]()) for name in wanted])
 
-    def respond(self, response: Any) -> None:  # noqa: ANN401
+    def respond(self, response: pb_utils.InferenceResponse) -> None:
         """Send the one response to the request."""
         respond(self._request, response)
 
 
-def respond(request: Any, response: Any) -> None:  # noqa: ANN401
+def respond(request: pb_utils.InferenceRequest, response: pb_utils.InferenceResponse) -> None:
     """Send the one response to Triton's request, from any thread."""
     request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
 

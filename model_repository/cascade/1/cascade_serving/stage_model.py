@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import triton_python_backend_utils as pb_utils
 
 from cascade_core.spec import Stage
 from cascade_serving.backends import Images, StageBackend, StageOutput
@@ -23,7 +22,9 @@ class StageModel:
         self._backend = backend
         self._lock = SharedLock()
 
-    def predict(self, images: Images, tensor: Any = None) -> tuple[StageOutput, dict[int, StageError]]:  # noqa: ANN401
+    def predict(
+        self, images: Images, tensor: pb_utils.Tensor | None = None
+    ) -> tuple[StageOutput, dict[int, StageError]]:
         """Return the stage's predictions.
 
         Args:
@@ -54,7 +55,7 @@ class StageModel:
                     failures[place] = error
         return predictions, failures
 
-    def _call(self, images: Images, tensor: Any = None) -> StageOutput:  # noqa: ANN401
+    def _call(self, images: Images, tensor: pb_utils.Tensor | None = None) -> StageOutput:
         predictions = self._backend(images, tensor)
         name, expected = self._stage.model, (len(images), self._class_count)
         if predictions.shape != expected:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
@@ -22,7 +21,7 @@ class TritonPythonModel:
     """The served cascade, of the stages that cascade.json names."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:  # noqa: ANN401 (Triton's types have no stubs)
+    def auto_complete_config(auto_complete_model_config: pb_utils.ModelConfig) -> pb_utils.ModelConfig:
         """Complete the model's configuration from cascade.json."""
         cascade = read_cascade(CASCADE_PATH)
         auto_complete_model_config.set_max_batch_size(cascade.max_batch_size)
@@ -51,7 +50,7 @@ class TritonPythonModel:
         self._pipeline = Pipeline(cascade, self._metrics, backends, limits)
         self._pipeline.start()
 
-    def execute(self, requests: list[Any]) -> None:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         """Submit requests; each is answered through its response sender, from another thread."""
         for request in requests:
             self._pipeline.submit(request, run_inline=len(requests) == 1)
