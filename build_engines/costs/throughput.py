@@ -73,7 +73,7 @@ def _client(url: str, models: list[str], canvases: Canvas, load: Load, started_s
         start = (client * len(canvases) // load.clients + done) % max(len(canvases) - load.batch_images, 1)
         batch = canvases[start : start + load.batch_images]
         for model in served:
-            model.infer(batch, CLASS_ID.name if model.name == CASCADE else PROBABILITIES.name)
+            model.infer(batch, CLASS_ID if model.name == CASCADE else PROBABILITIES)
         done += len(batch)
     for model in served:
         model.close()

@@ -17,7 +17,7 @@ from build_engines.images.canvas import Canvas
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.entry import MADE_FROM, SHA256
 from build_engines.repository.runtimes.torch import PRECISION
-from cascade_core.contract import IMAGE, PROBABILITIES
+from cascade_core.contract import IMAGE, PROBABILITIES, TensorSpec
 
 TIMEOUT_S = 120.0
 SERVE_BACKBONES = "is it served? (make serve, or serve-repository --backbones-only)"
@@ -63,14 +63,14 @@ class ServedModel:
             )
         return config
 
-    def infer(self, canvases: Canvas, output: str = PROBABILITIES.name) -> npt.NDArray[Any]:
+    def infer(self, canvases: Canvas, output: TensorSpec = PROBABILITIES) -> npt.NDArray[Any]:
         """Send canvases, UINT8 [n, S, S, 3], and return one output, [n, ...]."""
         tensor = InferInput(IMAGE.name, list(canvases.shape), IMAGE.datatype)
         tensor.set_data_from_numpy(np.ascontiguousarray(canvases))
         with self._errors():
-            wanted = [InferRequestedOutput(output)]
+            wanted = [InferRequestedOutput(output.name)]
             response = self._triton.infer(self.name, [tensor], outputs=wanted, client_timeout=TIMEOUT_S)
-        answer: npt.NDArray[Any] = response.as_numpy(output)
+        answer: npt.NDArray[Any] = response.as_numpy(output.name)
         if len(answer) != len(canvases):
             raise ServedError(
                 f"model {self.name!r} answered {len(answer)} of {len(canvases)} images; install numpy<2 in the server"
