@@ -24,15 +24,18 @@ from rich.table import Table
 
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.grid import quantile_thresholds
+from build_cascade.exhaustive.rules import geometric_weights
 from build_cascade.exhaustive.search import search
-from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.search import Committee, as_problem, stage_statistics
 from build_cascade.topk import SparsePredictions, read_npz_folder
 from build_engines.costs.costs import Costs
+from cascade_core.gating import GatingRule
+from cascade_core.spec import MAX_STAGES
 
 IMAGES, THRESHOLDS, THREADS, SEED = 25_000, 50, 2, 0
 LOOP_CELLS = 1500
+EQUAL_WEIGHTS = GatingRule(geometric_weights(1.0, MAX_STAGES))
 FIVE = ("squeezenet1_1", "resnet18", "densenet121", "resnet50", "resnet152")
 SEVEN_MORE = ("alexnet", "squeezenet1_0", "densenet169", "resnet34", "densenet201", "densenet161", "resnet101")
 FOUR = ("squeezenet1_1", "resnet18", "resnet50", "resnet152")
@@ -52,7 +55,7 @@ def run(problem: Problem, stages: int) -> tuple[float, float, int]:
     """Search once; return wall seconds, CPU seconds of all threads, and the cascades evaluated."""
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     committees = list_committees(problem.costs, Constraints(stages))
-    found = search(problem, Setting(), committees=committees, thresholds=THRESHOLDS, threads=THREADS)
+    found = search(problem, EQUAL_WEIGHTS, committees=committees, thresholds=THRESHOLDS, threads=THREADS)
     return time.perf_counter() - wall_s, time.process_time() - cpu_s, found.cells
 
 

@@ -125,11 +125,11 @@ def write_down(pool: Pool, chosen: Candidate, bench: Bench, goal: Goal, guarante
                 cost=bench.costs[name],
                 max_batch_size=pool.backbone(name).max_batch_size,
             )
-            for name, weight, threshold in zip(committee.stages, committee.weights, thresholds, strict=True)
+            for name, weight, threshold in zip(committee.stages, committee.rule.weights, thresholds, strict=True)
         ),
         cost_unit=bench.costs.unit,
-        combine=committee.combine,
-        confidence=committee.confidence,
+        combine=committee.rule.combine,
+        confidence=committee.rule.confidence,
         operating_points=_operating_points(chosen, bench),
         evidence=_evidence(pool, chosen, bench, goal, reference) | {"guarantee": guarantee},
     )

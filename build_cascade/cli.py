@@ -13,6 +13,7 @@ from rich.progress import Progress, TaskID
 from build_cascade import pipeline
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
+from build_cascade.frontier_file import read_frontier
 from build_cascade.goals import BEST, goal_of, promise_of, reference_of
 from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
@@ -225,7 +226,7 @@ def report(pool: PoolFile, costs: CostsFile = None, root: Root = BUILD_ROOT, cas
     file = _to_read(_cascade_file(cascade, build))
     chosen = read_cascade(file)
     bench = _read_bench(build, costs)
-    made = Report.of(bench, chosen, pipeline.read_frontier(build))
+    made = Report.of(bench, chosen, read_frontier(build.frontier))
     speeds = Speeds.read(build, file)
     images_per_s = speeds.images_per_s if speeds else {}
     console.print(table(made, chosen, images_per_s))

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import TypeAdapter
 
 from build_cascade.choice import Bench, Goal, choose
-from build_cascade.errors import ChoiceError, PredictionError
+from build_cascade.errors import PredictionError
 from build_cascade.exhaustive.frontier import undominated
+from build_cascade.frontier_file import write_frontier
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
@@ -30,7 +29,6 @@ from build_engines.repository.served_model import ServedModel
 from build_engines.support.atomic_files import write_text_whole
 
 SPLITS = ("calibration", "test")
-FRONTIER = TypeAdapter(list[Candidate])
 UNKNOWN_SIZE = 224
 COUNTED = "multiply-accumulates of the exported graph, attention included"
 CALIBRATION_SHARE = 0.5  # of imported predictions, where the rest is the test images
@@ -119,7 +117,7 @@ def search_frontier(
         chosen = choose(found, len(bench.calibration.class_ids), weighed_for).committee
         weighed = weigh_freely(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))
         found = undominated([*found, *weighed], lambda candidate: candidate.correct)
-    write_text_whole(build.frontier, json.dumps([asdict(candidate) for candidate in found], indent=1))
+    write_frontier(build.frontier, found)
     return found
 
 
@@ -138,18 +136,6 @@ def search_certified(
     goal = Goal(alone.correct / len(choosing.class_ids) - promise.tolerance) if free_weights else None
     found = search_frontier(replace(bench, calibration=choosing), build, space, tell, goal)
     return choose_certified(found, alone, certifying, promise)
-
-
-def read_frontier(build: PoolBuild) -> list[Candidate]:
-    """Read what the last search found.
-
-    Raises:
-        ChoiceError: there was none.
-    """
-    try:
-        return FRONTIER.validate_python(json.loads(build.frontier.read_text()))
-    except (OSError, ValueError) as error:
-        raise ChoiceError(f"cannot read {build.frontier} ({error}); run build-cascade search") from error
 
 
 def import_set(name: str, predictions: SparsePredictions, costs: Costs, build: Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Self
 
@@ -15,11 +15,11 @@ from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.frontier import Frontier, Point, grids_of, merged, thresholds_of
 from build_cascade.exhaustive.greedy import greedy
+from build_cascade.exhaustive.rules import geometric_weights, rule_grid
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
-from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
-from cascade_core.gating import Rule
+from cascade_core.gating import GatingRule
 from cascade_core.spec import MAX_STAGES
 
 GRID_THRESHOLDS = 50
@@ -35,34 +35,29 @@ Tell = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Committee:
-    """Hold an ordered choice of backbones and how they are combined.
+    """Backbones in the order in which they run, and the rule that combines and gates them.
 
     Attributes:
-        stages: Backbone names, in order.
-        weights: Of each stage in the mean.
-        confidence: A key of `cascade_core.gating.CONFIDENCES`.
-        combine: One of `cascade_core.gating.COMBINES`.
+        stages: Backbone names.
+        rule: With one weight a stage.
+
+    Raises:
+        ValueError: there are more or fewer weights than stages.
     """
 
     stages: tuple[str, ...]
-    weights: tuple[float, ...]
-    confidence: str = "max_probability"
-    combine: str = "mean"
+    rule: GatingRule
+
+    def __post_init__(self) -> None:
+        if len(self.stages) != len(self.rule.weights):
+            raise ValueError(f"{len(self.rule.weights)} weights for {len(self.stages)} stages")
 
     @classmethod
-    def of(cls, stages: Sequence[str], confidence: str = "max_probability", ratio: float = 1.0) -> Self:
-        """Return a committee whose stage k counts ratio^(k-1)."""
-        return cls(tuple(stages), geometric_weights(ratio, len(stages)), confidence)
-
-    @property
-    def setting(self) -> Setting:
-        """Return how it combines and gates."""
-        return Setting(self.weights, self.confidence, self.combine)
-
-    @property
-    def rule(self) -> Rule:
-        """Return how it combines and gates, as the served gate takes it."""
-        return Rule(self.weights, self.confidence, self.combine)
+    def of(
+        cls, stages: Sequence[str], confidence: str = "max_probability", ratio: float = 1.0, combine: str = "mean"
+    ) -> Self:
+        """Return a committee whose stage k has the weight ratio^(k-1)."""
+        return cls(tuple(stages), GatingRule(geometric_weights(ratio, len(stages)), confidence, combine))
 
 
 @dataclass(frozen=True)
@@ -105,11 +100,11 @@ class Space:
     must_include: tuple[str, ...] = ()
     all_orders: bool = False
     thresholds: int = GRID_THRESHOLDS
-    settings: tuple[Setting, ...] = field(init=False)
+    rules: tuple[GatingRule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        made = settings_grid(self.ratios, self.confidences, self.combines, self.max_stages)
-        object.__setattr__(self, "settings", tuple(made))
+        made = rule_grid(self.ratios, self.confidences, self.combines, self.max_stages)
+        object.__setattr__(self, "rules", tuple(made))
 
     def constraints(self, names: Sequence[str]) -> Constraints:
         """Return which committees of the named backbones are allowed.
@@ -143,12 +138,12 @@ def search(
     """
     problem = as_problem(predictions, costs)
     committees = _allowed(problem, space)
-    total, points = len(committees) * len(space.settings), []
-    for place, setting in enumerate(space.settings):
+    total, points = len(committees) * len(space.rules), []
+    for place, rule in enumerate(space.rules):
         done_before = place * len(committees)
         found = exhaustive.search(
             problem,
-            setting,
+            rule,
             committees=committees,
             thresholds=space.thresholds,
             progress=lambda done, _, before=done_before: tell(before + done, total),  # type: ignore[misc]
@@ -165,7 +160,7 @@ def committee_frontier(predictions: Predictions, costs: Mapping[str, float], com
     """Return the frontier of one committee over its thresholds; all its stages are kept in each candidate."""
     problem = as_problem(predictions.only(committee.stages), costs)
     everyone = [tuple(range(len(committee.stages)))]
-    found: Frontier = exhaustive.search(problem, committee.setting, committees=everyone, thresholds=GRID_THRESHOLDS)
+    found: Frontier = exhaustive.search(problem, committee.rule, committees=everyone, thresholds=GRID_THRESHOLDS)
     return list(_candidates(problem, found.points(), GRID_THRESHOLDS))
 
 
@@ -173,7 +168,7 @@ def stage_statistics(predictions: Predictions, committee: Committee) -> list[Pre
     """Return what the mean after each stage says of every image; equal to the gate's numbers to the bit."""
     anything = dict.fromkeys(committee.stages, 1.0)  # costs say nothing here
     problem = as_problem(predictions.only(committee.stages), anything)
-    return prefix_statistics(problem, range(len(committee.stages)), committee.setting)
+    return prefix_statistics(problem, range(len(committee.stages)), committee.rule)
 
 
 def weigh_freely(
@@ -185,8 +180,8 @@ def weigh_freely(
     choices = list(itertools.product(FREE_WEIGHTS, repeat=len(committee.stages) - 1))
     points: list[Point] = []
     for done, free in enumerate(choices, start=1):
-        setting = Setting((1.0, *free), committee.confidence, committee.combine)
-        found = exhaustive.search(problem, setting, committees=everyone, thresholds=GRID_THRESHOLDS)
+        rule = replace(committee.rule, weights=(1.0, *free))
+        found = exhaustive.search(problem, rule, committees=everyone, thresholds=GRID_THRESHOLDS)
         points += found.points()
         tell(done, len(choices))
         if not found.complete:
@@ -223,8 +218,7 @@ def greedy_candidate(
     except ValueError as error:
         raise GoalError(str(error)) from error
     stages = tuple(problem.names[model] for model in found.committee)
-    committee = Committee(stages, found.setting.weights, confidence, "last")
-    return Candidate(committee, found.thresholds, found.right, found.mean_cost)
+    return Candidate(Committee(stages, found.rule), found.thresholds, found.right, found.mean_cost)
 
 
 def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:
@@ -241,10 +235,10 @@ def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
             f"{', '.join(space.must_include) or 'any backbone'} at a worst cost of {space.worst_cost}; "
             f"the cheapest backbone costs {problem.costs.min():.4g}"
         )
-    seconds = exhaustive.count_cells(committees, space.thresholds) * len(space.settings) / CELLS_A_SECOND
+    seconds = exhaustive.count_cells(committees, space.thresholds) * len(space.rules) / CELLS_A_SECOND
     if seconds > LONGEST_SEARCH_S:
         raise GoalError(
-            f"{len(committees)} committees under {len(space.settings)} settings would take about "
+            f"{len(committees)} committees under {len(space.rules)} gating rules would take about "
             f"{seconds / 3600:.0f} hours; "
             "allow fewer stages or confidences, or use build-cascade greedy"
         )
@@ -252,10 +246,8 @@ def _allowed(problem: Problem, space: Space) -> list[tuple[int, ...]]:
 
 
 def _candidates(problem: Problem, points: Sequence[Point], thresholds: int) -> Iterator[Candidate]:
-    grids = cache(lambda committee, setting: grids_of(problem, committee, setting, thresholds))
+    grids = cache(lambda committee, rule: grids_of(problem, committee, rule, thresholds))
     for point in points:
         stages = tuple(problem.names[model] for model in point.committee)
-        setting = point.setting
-        committee = Committee(stages, setting.weights[: len(stages)], setting.confidence, setting.combine)
-        chosen = thresholds_of(point, grids(point.committee, point.setting))
-        yield Candidate(committee, chosen, point.right, point.mean_cost)
+        chosen = thresholds_of(point, grids(point.committee, point.rule))
+        yield Candidate(Committee(stages, point.rule.first(len(stages))), chosen, point.right, point.mean_cost)

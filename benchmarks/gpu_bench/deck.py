@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from build_engines.images.canvas import Canvas
-from cascade_core.gating import UNREACHABLE, Outcome, Rule, replay
+from cascade_core.gating import UNREACHABLE, GatingRule, Outcome, replay
 
 SIZE = 100  # images of a deck: shares of a hundredth are exact in it
 CHOICE = 4  # images to choose each one from
@@ -107,8 +107,8 @@ def deal(
     return Deck(images, outcome.class_id, outcome.exit_stage).take(rows)
 
 
-def _rule(exits: Sequence[float]) -> Rule:
-    return Rule((1.0,) * len(exits))
+def _rule(exits: Sequence[float]) -> GatingRule:
+    return GatingRule((1.0,) * len(exits))
 
 
 def _choose(rows: Rows, clear: Floats, class_id: npt.NDArray[np.int32], count: int) -> Rows:

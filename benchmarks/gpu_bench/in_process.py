@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from build_engines.images.canvas import Canvas
-from cascade_core.gating import GateState, Outcome, Rule, stop_at
+from cascade_core.gating import GateState, GatingRule, Outcome, stop_at
 from gpu_bench.deck import Deck, Floats
 from gpu_bench.load import Seen
 from gpu_bench.runtimes import Predict
@@ -28,7 +28,7 @@ class InProcess:
         """Take a way to ask each backbone, the line's thresholds, and how many images go into a call."""
         self._stages = [predicts[name] for name in line.stages]
         self._row = stop_at(thresholds, len(line.stages))
-        self._rule = Rule((1.0,) * len(line.stages))
+        self._rule = GatingRule((1.0,) * len(line.stages))
         self._call = call
 
     def answer(self, images: Canvas) -> Outcome:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.exhaustive.compiled import compiled, parallel, prange
+from build_cascade.exhaustive.rules import ClassCutoff
 from cascade_core.gating import LOGARITHMS
 
 Floats = npt.NDArray[np.float32]
@@ -43,16 +44,15 @@ class CompactRows:
         return self.offsets.nbytes + self.class_ids.nbytes + self.values.nbytes + self.label_slots.nbytes
 
 
-def compact_dense(probabilities: Floats, labels: Ints, rank: int, share: float) -> CompactRows:
+def compact_dense(probabilities: Floats, labels: Ints, cutoff: ClassCutoff) -> CompactRows:
     """Compact dense rows.
 
     Args:
         probabilities: float32 [M, n, C], already rounded to float16.
         labels: int32 [n].
-        rank: See `Setting.cut`.
-        share: See `Setting.cut`.
+        cutoff: Which classes are left out.
     """
-    mask = _mark_dense(probabilities, rank, share)
+    mask = _mark_dense(probabilities, cutoff)
     offsets = _offsets(mask.sum(axis=1))
     class_ids = np.nonzero(mask)[1].astype(np.int32)
     values = np.empty((len(probabilities), len(class_ids)), np.float32)
@@ -60,20 +60,19 @@ def compact_dense(probabilities: Floats, labels: Ints, rank: int, share: float) 
     return CompactRows(offsets, class_ids, values, _label_slots(offsets, class_ids, labels))
 
 
-def compact_topk(ids: Ints, probabilities: Floats, labels: Ints, rank: int, share: float) -> CompactRows:
+def compact_topk(ids: Ints, probabilities: Floats, labels: Ints, cutoff: ClassCutoff) -> CompactRows:
     """Compact top-k rows: the union of the models' class ids; a model that lacks a class gives it zero.
 
     Args:
         ids: int32 [M, n, k]; -1 fills up.
         probabilities: float32 [M, n, k], already rounded to float16, in any order.
         labels: int32 [n].
-        rank: See `Setting.cut`.
-        share: See `Setting.cut`.
+        cutoff: Which classes are left out.
     """
     models, rows, width = ids.shape
     union = np.empty((rows, models * width), np.int32)
     counts = np.empty(rows, np.int64)
-    _unite(ids, probabilities, rank, share, union, counts)
+    _unite(ids, probabilities, cutoff, union, counts)
     offsets = _offsets(counts)
     class_ids = union[np.arange(models * width) < counts[:, None]]
     values = np.zeros((models, len(class_ids)), np.float32)
@@ -93,8 +92,8 @@ def _offsets(counts: npt.NDArray[np.int64]) -> Offsets:
 
 
 @compiled
-def _floor(row: Floats, rank: int, share: float) -> float:
-    """Return `share` times the largest (rank 1) or second largest (rank 2) of a row, 0 for rank 0."""
+def _floor(row: Floats, cutoff: ClassCutoff) -> float:
+    """Return what a probability of this row must reach to matter."""
     first = np.float32(0)
     second = np.float32(0)
     for value in row:
@@ -103,18 +102,18 @@ def _floor(row: Floats, rank: int, share: float) -> float:
             first = value
         elif value > second:
             second = value
-    if rank == 0:
+    if cutoff.rank == 0:
         return 0.0
-    return share * float(first if rank == 1 else second)
+    return cutoff.share * float(first if cutoff.rank == 1 else second)
 
 
 @parallel
-def _mark_dense(probabilities: Floats, rank: int, share: float) -> npt.NDArray[np.bool_]:
+def _mark_dense(probabilities: Floats, cutoff: ClassCutoff) -> npt.NDArray[np.bool_]:
     models, rows, classes = probabilities.shape
     mask = np.zeros((rows, classes), np.bool_)
     for row in prange(rows):
         for model in range(models):
-            floor = _floor(probabilities[model, row], rank, share)
+            floor = _floor(probabilities[model, row], cutoff)
             for c in range(classes):
                 value = probabilities[model, row, c]
                 mask[row, c] |= (value > 0) & (value >= floor)
@@ -142,11 +141,11 @@ def _insert(found: Ints, count: int, class_id: int) -> int:
 
 
 @parallel
-def _unite(ids: Ints, probabilities: Floats, rank: int, share: float, union: Ints, counts: Offsets) -> None:
+def _unite(ids: Ints, probabilities: Floats, cutoff: ClassCutoff, union: Ints, counts: Offsets) -> None:
     for row in prange(ids.shape[1]):
         count = 0
         for model in range(ids.shape[0]):
-            floor = _floor(probabilities[model, row], rank, share)
+            floor = _floor(probabilities[model, row], cutoff)
             for entry in range(ids.shape[2]):
                 value = probabilities[model, row, entry]
                 if value > 0 and value >= floor:

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from build_cascade.exhaustive.committees import Committee, worst_cost
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
-from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
+from cascade_core.gating import GatingRule
 
 Floats = npt.NDArray[np.float32]
 
@@ -28,14 +28,14 @@ class Point:
         mean_cost: Of an image, in the unit of the pool's costs.
         committee: The models, in order.
         cell: Its thresholds, as an index into the grid of the committee's stages.
-        setting: How it combines and gates.
+        rule: How it combines and gates.
     """
 
     right: int
     mean_cost: float
     committee: Committee
     cell: int
-    setting: Setting
+    rule: GatingRule
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Ensemble:
     right: int
     cost: float
     committee: Committee
-    setting: Setting
+    rule: GatingRule
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Frontier:
     """Hold the best of every cascade that was searched, on N images.
 
     Attributes:
-        setting: Of all of them.
+        rule: Of all of them.
         thresholds: T, the most thresholds a stage was tried with.
         committees: All that were to be searched.
         mean_cost: float64 [N+1], by the number of right answers; inf where no cascade has that many.
@@ -65,7 +65,7 @@ class Frontier:
         complete: Whether the search ran to its end.
     """
 
-    setting: Setting
+    rule: GatingRule
     thresholds: int
     committees: Sequence[Committee]
     mean_cost: npt.NDArray[np.float64]
@@ -93,14 +93,14 @@ class Frontier:
     def ensembles(self, costs: npt.NDArray[np.float64]) -> list[Ensemble]:
         """Return every committee as an ensemble."""
         return [
-            Ensemble(int(right), worst_cost(committee, costs), committee, self.setting)
+            Ensemble(int(right), worst_cost(committee, costs), committee, self.rule)
             for committee, right in zip(self.committees, self.ensemble_right, strict=True)
             if right >= 0
         ]
 
     def _point(self, right: int) -> Point:
         committee = self.committees[self.committee[right]]
-        return Point(right, float(self.mean_cost[right]), committee, int(self.cell[right]), self.setting)
+        return Point(right, float(self.mean_cost[right]), committee, int(self.cell[right]), self.rule)
 
 
 class Costed(Protocol):
@@ -134,7 +134,7 @@ class Cascade:
 
     Attributes:
         committee: The K models, in order.
-        setting: How it combines and gates.
+        rule: How it combines and gates.
         thresholds: Of the first K-1 stages: inf where nobody exits, -inf where everybody does.
         right: Images answered right.
         reach: Images that run each stage, K numbers, the first of them N.
@@ -143,7 +143,7 @@ class Cascade:
     """
 
     committee: Committee
-    setting: Setting
+    rule: GatingRule
     thresholds: tuple[float, ...]
     right: int
     reach: tuple[int, ...]
@@ -163,27 +163,27 @@ def exit_places(statistics: Sequence[PrefixStatistics], thresholds: Sequence[flo
     return np.asarray(np.array(confident).argmax(axis=0))
 
 
-def evaluate(problem: Problem, committee: Committee, setting: Setting, thresholds: Sequence[float]) -> Cascade:
+def evaluate(problem: Problem, committee: Committee, rule: GatingRule, thresholds: Sequence[float]) -> Cascade:
     """Count what a cascade does on a pool's images; the thresholds may come from elsewhere.
 
     Args:
         problem: Of N images.
         committee: K models of the pool, in order.
-        setting: How to combine and gate.
+        rule: How to combine and gate.
         thresholds: Of the first K-1 stages.
     """
-    statistics = prefix_statistics(problem, committee, setting)
+    statistics = prefix_statistics(problem, committee, rule)
     left = exit_places(statistics, thresholds)
     right = sum(int(stage.right[left == place].sum()) for place, stage in enumerate(statistics))
     reach = [int((left >= place).sum()) for place in range(len(committee))]
     cost = _mean_cost(problem, committee, reach)
     worst = worst_cost(committee, problem.costs)
-    return Cascade(committee, setting, tuple(thresholds), right, tuple(reach), cost, worst)
+    return Cascade(committee, rule, tuple(thresholds), right, tuple(reach), cost, worst)
 
 
-def grids_of(problem: Problem, committee: Committee, setting: Setting, thresholds: int) -> list[Floats]:
+def grids_of(problem: Problem, committee: Committee, rule: GatingRule, thresholds: int) -> list[Floats]:
     """Return the thresholds that a search tried at each stage but the last, inf for "nobody exits" among them."""
-    prefixes = prefix_statistics(problem, committee, setting)[:-1]
+    prefixes = prefix_statistics(problem, committee, rule)[:-1]
     return [np.append(quantile_thresholds(stage.confidence, thresholds), np.inf) for stage in prefixes]
 
 

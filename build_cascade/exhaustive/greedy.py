@@ -14,8 +14,8 @@ import numpy.typing as npt
 from build_cascade.exhaustive.frontier import Cascade, evaluate
 from build_cascade.exhaustive.grid import between
 from build_cascade.exhaustive.scoring import prefix_statistics
-from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem
+from cascade_core.gating import GatingRule
 
 Rows = npt.NDArray[np.intp]
 Bools = npt.NDArray[np.bool_]
@@ -65,14 +65,14 @@ def greedy(
         raise ValueError(f"the reference must be one of the pool's {len(problem.names)} models, not {reference}")
     stages = _choose_stages(problem, reference, alpha, confidence, max_stages or len(problem.names))
     committee = tuple(stage.model for stage in stages)
-    setting = Setting((1.0,) * len(stages), confidence, "last")
-    return evaluate(problem, committee, setting, [stage.threshold for stage in stages[:-1]])
+    rule = GatingRule((1.0,) * len(stages), confidence, "last")
+    return evaluate(problem, committee, rule, [stage.threshold for stage in stages[:-1]])
 
 
 def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: str, max_stages: int) -> list[_Stage]:
     """Run the rounds; one sort of each model serves all of them, as dropping rows keeps the order."""
-    setting = Setting((1.0,), confidence, "last")
-    singles = [prefix_statistics(problem, (model,), setting)[0] for model in range(len(problem.names))]
+    rule = GatingRule((1.0,), confidence, "last")
+    singles = [prefix_statistics(problem, (model,), rule)[0] for model in range(len(problem.names))]
     orders = {model: np.argsort(-single.confidence, kind="stable") for model, single in enumerate(singles)}
     remaining = np.ones(problem.images, np.bool_)
     stages: list[_Stage] = []

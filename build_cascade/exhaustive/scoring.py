@@ -18,9 +18,9 @@ import numpy.typing as npt
 from build_cascade.exhaustive.committees import Tree, build_tree
 from build_cascade.exhaustive.compact import CompactRows
 from build_cascade.exhaustive.compiled import compiled, parallel, prange
-from build_cascade.exhaustive.setting import Setting
+from build_cascade.exhaustive.rules import Scale, scale_of
 from build_cascade.exhaustive.sources import Problem, RowBlocks
-from cascade_core.gating import COMBINES, CONFIDENCES, LOGARITHMS
+from cascade_core.gating import COMBINES, CONFIDENCES, LOGARITHMS, GatingRule
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -64,13 +64,13 @@ class PrefixStatistics:
     confidence: Floats
 
 
-def prefix_statistics(problem: Problem, committee: Sequence[int], setting: Setting) -> list[PrefixStatistics]:
+def prefix_statistics(problem: Problem, committee: Sequence[int], rule: GatingRule) -> list[PrefixStatistics]:
     """Return the statistics of the prefixes of an ordered committee, the first model alone first."""
     # Every node counts as an inner one, so that the whole committee's confidence is kept as well.
     chain = tuple(range(len(committee)))
     tree = build_tree([chain])
     tree = Tree(tree.models, tree.depths, np.arange(len(chain), dtype=np.int32), tree.leaves, tree.stages)
-    scores = score(tree, RowBlocks(problem, committee, setting), problem, setting, predicted=True)
+    scores = score(tree, RowBlocks(problem, committee, rule), problem, rule, predicted=True)
     place = np.argsort(scores.images)
     arrays = zip(scores.predicted, scores.right, scores.confidence, strict=True)
     return [PrefixStatistics(*(array[place] for array in row)) for row in arrays]
@@ -80,7 +80,7 @@ def score(
     tree: Tree,
     blocks: Iterable[tuple[int, CompactRows]],
     problem: Problem,
-    setting: Setting,
+    rule: GatingRule,
     *,
     predicted: bool = False,
 ) -> Scores:
@@ -90,21 +90,21 @@ def score(
         tree: Its models are places in the choice that `blocks` brings.
         blocks: The pool's rows.
         problem: Of N images.
-        setting: Of at least as many weights as the tree is deep.
+        rule: Of at least as many weights as the tree is deep.
         predicted: Whether the classes are wanted as well.
 
     Raises:
-        ValueError: If the setting has too few weights.
+        ValueError: the rule has too few weights.
     """
-    if tree.depths.max(initial=0) >= len(setting.weights):
-        raise ValueError(f"{len(setting.weights)} weights for {tree.depths.max() + 1} stages")
+    if tree.depths.max(initial=0) >= len(rule.weights):
+        raise ValueError(f"{len(rule.weights)} weights for {tree.depths.max() + 1} stages")
     nodes = len(tree.models)
     images = np.empty(problem.images, np.int32)
     right = np.empty((nodes, problem.images), np.bool_)
     confidence = np.empty((tree.inner_count, problem.images), np.float32)
     classes = np.empty((nodes if predicted else 0, problem.images), np.int32)
-    fill = LOGARITHMS[0] if setting.combine == "log_mean" else np.float32(0)
-    kinds = (COMBINES.index(setting.combine), list(CONFIDENCES).index(setting.confidence), problem.predictions.classes)
+    fill = LOGARITHMS[0] if rule.combine == "log_mean" else np.float32(0)
+    kinds = (COMBINES.index(rule.combine), list(CONFIDENCES).index(rule.confidence), problem.predictions.classes)
     for start, rows in blocks:
         columns = slice(start, start + len(rows.label_slots))
         order = np.argsort(np.diff(rows.offsets), kind="stable")
@@ -114,7 +114,7 @@ def score(
             order,
             fill,
             (tree.models, tree.depths, tree.inner),
-            (setting.factors(), setting.divisors()),
+            scale_of(rule),
             kinds,
             (right[:, columns], confidence[:, columns], classes[:, columns]),
         )
@@ -127,26 +127,25 @@ def _score(
     order: Offsets,
     fill: np.float32,
     tree: tuple[Ints, Ints, Ints],
-    scale: tuple[Floats, Floats],
+    scale: Scale,
     kinds: tuple[int, int, int],
     result: tuple[npt.NDArray[np.bool_], Floats, Ints],
 ) -> None:
     """Score panels of `_LANES` rows, taken in `order`; the columns of the result are in that order too."""
     models, depths, inner = tree
-    factors, divisors = scale
     combine, _, classes = kinds
     right, confidence, predicted = result
     for first in prange((len(order) + _LANES - 1) // _LANES):
         columns = slice(first * _LANES, min(len(order), (first + 1) * _LANES))
         rows = order[columns]
         values, labels = _panel(source, rows, fill, classes)
-        totals = np.empty((len(factors), *values.shape[1:]), np.float32)
+        totals = np.empty((len(scale.factors), *values.shape[1:]), np.float32)
         shares = np.empty(values.shape[1:], np.float32)
         best = (np.empty(_LANES, np.float32), np.empty(_LANES, np.float32), np.empty(_LANES, np.float32))
         for node in range(len(models)):
             depth = depths[node]
-            _add(totals, depth, values[models[node]], factors[depth], combine)
-            total, divisor = totals[depth], divisors[depth]
+            _add(totals, depth, values[models[node]], scale.factors[depth], combine)
+            total, divisor = totals[depth], scale.divisors[depth]
             if combine == _LOG_MEAN:
                 _normalise(total, divisor, classes, shares)
                 total, divisor = shares, np.float32(1)

@@ -15,8 +15,8 @@ from build_cascade.exhaustive.frontier import Frontier
 from build_cascade.exhaustive.grid import Grid, lay_grid
 from build_cascade.exhaustive.kernels import sweep
 from build_cascade.exhaustive.scoring import Scores, score
-from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import Problem, RowBlocks
+from cascade_core.gating import GatingRule
 
 Progress = Callable[[int, int], None]
 Ints = npt.NDArray[np.int32]
@@ -28,7 +28,7 @@ _CHUNK_BYTES = 2**28
 
 def search(
     problem: Problem,
-    setting: Setting,
+    rule: GatingRule,
     constraints: Constraints | None = None,
     *,
     thresholds: int = 50,
@@ -43,7 +43,7 @@ def search(
 
     Args:
         problem: Predictions, costs and labels of N images.
-        setting: How to combine and gate; needs a weight for each stage.
+        rule: How to combine and gate; needs a weight for each stage.
         constraints: Which committees are allowed; up to four stages in ascending cost by default.
         thresholds: T, tried for each stage beside "nobody exits".
         threads: To run on; all cores by default.
@@ -55,7 +55,7 @@ def search(
     """
     allowed = list_committees(problem.costs, constraints or Constraints()) if committees is None else committees
     _check(problem, allowed)
-    run = _Run(problem, setting, allowed, thresholds, use_threads(threads))
+    run = _Run(problem, rule, allowed, thresholds, use_threads(threads))
     complete = False
     with contextlib.suppress(KeyboardInterrupt):
         for first, chunk in chunked(allowed, _chunk_size(problem.images)):
@@ -76,7 +76,7 @@ class _Run:
     """Hold a search under way: the best so far of each thread, updated chunk by chunk."""
 
     problem: Problem
-    setting: Setting
+    rule: GatingRule
     committees: Sequence[Committee]
     thresholds: int
     threads: int
@@ -88,12 +88,12 @@ class _Run:
         self._cells = 0
         used = sorted({model for committee in self.committees for model in committee})
         self._rank = {model: rank for rank, model in enumerate(used)}
-        self._blocks = RowBlocks(self.problem, used, self.setting)
+        self._blocks = RowBlocks(self.problem, used, self.rule)
 
     def add(self, first: int, chunk: Sequence[Committee]) -> None:
         """Score a chunk's prefixes once, lay the grid, and sweep its cells."""
         tree = build_tree([tuple(self._rank[model] for model in committee) for committee in chunk])
-        scores = score(tree, self._blocks, self.problem, self.setting)
+        scores = score(tree, self._blocks, self.problem, self.rule)
         grid = lay_grid(scores.confidence, self.thresholds, self.threads)
         cells = _cells(grid, tree)
         self._sweep(first, chunk, tree, scores, grid, int(cells.max()))
@@ -109,7 +109,7 @@ class _Run:
             np.copyto(committee, other_committee, where=better)
             np.copyto(cell, other_cell, where=better)
         return Frontier(
-            self.setting,
+            self.rule,
             self.thresholds,
             self.committees,
             cost / self.problem.images,

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.exhaustive.compact import CompactRows, compact_dense, compact_topk, logarithms
-from build_cascade.exhaustive.setting import Setting
-from cascade_core.gating import EPSILON
+from build_cascade.exhaustive.rules import ClassCutoff, cutoff_of
+from cascade_core.gating import EPSILON, GatingRule
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
@@ -29,10 +29,8 @@ class Predictions(Protocol):
     images: int
     classes: int
 
-    def compact(
-        self, chosen: Sequence[int], start: int, stop: int, labels: Ints, cut: tuple[int, float]
-    ) -> CompactRows:
-        """Return images [start, stop) of the chosen models, cut down as `Setting.cut` allows."""
+    def compact(self, chosen: Sequence[int], start: int, stop: int, labels: Ints, cutoff: ClassCutoff) -> CompactRows:
+        """Return images [start, stop) of the chosen models, without the classes below the cutoff."""
 
     def check(self) -> None:
         """Raise ValueError at the first row that is not a probability distribution."""
@@ -54,12 +52,10 @@ class DensePredictions:
         self.models = len(arrays)
         self.images, self.classes = arrays[0].shape
 
-    def compact(
-        self, chosen: Sequence[int], start: int, stop: int, labels: Ints, cut: tuple[int, float]
-    ) -> CompactRows:
-        """Return images [start, stop) of the chosen models, cut down as `Setting.cut` allows."""
+    def compact(self, chosen: Sequence[int], start: int, stop: int, labels: Ints, cutoff: ClassCutoff) -> CompactRows:
+        """Return images [start, stop) of the chosen models, without the classes below the cutoff."""
         block = np.stack([_rounded(self._arrays[model][start:stop]) for model in chosen])
-        return compact_dense(block, labels[start:stop], *cut)
+        return compact_dense(block, labels[start:stop], cutoff)
 
     def check(self) -> None:
         """Raise ValueError at the first row that is not a probability distribution."""
@@ -91,12 +87,10 @@ class TopKPredictions:
         self.models, self.images, _ = self._ids.shape
         self.classes = classes
 
-    def compact(
-        self, chosen: Sequence[int], start: int, stop: int, labels: Ints, cut: tuple[int, float]
-    ) -> CompactRows:
-        """Return images [start, stop) of the chosen models, cut down as `Setting.cut` allows."""
+    def compact(self, chosen: Sequence[int], start: int, stop: int, labels: Ints, cutoff: ClassCutoff) -> CompactRows:
+        """Return images [start, stop) of the chosen models, without the classes below the cutoff."""
         rows = (np.asarray(chosen), slice(start, stop))
-        return compact_topk(self._ids[rows], self._probabilities[rows], labels[start:stop], *cut)
+        return compact_topk(self._ids[rows], self._probabilities[rows], labels[start:stop], cutoff)
 
     def dense(self, model: int) -> npt.NDArray[np.float16]:
         """Return a model's predictions as float16 [N, C], zeros filled in."""
@@ -159,9 +153,9 @@ class Problem:
 class RowBlocks:
     """Bring a pool's rows in blocks whose memory is bounded; keep them when all of them fit."""
 
-    def __init__(self, problem: Problem, chosen: Sequence[int], setting: Setting, keep_bytes: int = 2**30) -> None:
+    def __init__(self, problem: Problem, chosen: Sequence[int], rule: GatingRule, keep_bytes: int = 2**30) -> None:
         """Prepare blocks of the chosen models; `keep_bytes` says how much may stay in memory."""
-        self._problem, self._chosen, self._setting = problem, list(chosen), setting
+        self._problem, self._chosen, self._rule = problem, list(chosen), rule
         self._keep_bytes = keep_bytes
         self._kept: list[tuple[int, CompactRows]] | None = None
 
@@ -179,11 +173,11 @@ class RowBlocks:
         self._kept = kept if size <= self._keep_bytes else None
 
     def _read(self) -> Iterator[tuple[int, CompactRows]]:
-        problem, cut = self._problem, self._setting.cut()
+        problem, cutoff = self._problem, cutoff_of(self._rule)
         for start in range(0, problem.images, self._step()):
             stop = min(start + self._step(), problem.images)
-            rows = problem.predictions.compact(self._chosen, start, stop, problem.labels, cut)
-            if self._setting.combine == "log_mean":
+            rows = problem.predictions.compact(self._chosen, start, stop, problem.labels, cutoff)
+            if self._rule.combine == "log_mean":
                 rows = CompactRows(rows.offsets, rows.class_ids, logarithms(rows.values), rows.label_slots)
             yield start, rows
 

@@ -121,7 +121,7 @@ class Report:
 def committee_of(cascade: Cascade) -> Committee:
     """Return the committee of a cascade.json."""
     stages = tuple(stage.model for stage in cascade.stages)
-    return Committee(stages, cascade.rule.weights, cascade.confidence, cascade.combine)
+    return Committee(stages, cascade.rule)
 
 
 def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
@@ -129,7 +129,7 @@ def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()
     if len(committee.stages) > MAX_STAGES:  # no cascade, but the ensemble of a large pool
         return bench.on_test(committee, thresholds)
     problem = as_problem(bench.test.only(committee.stages), bench.costs)
-    seen = exhaustive.evaluate(problem, tuple(range(len(committee.stages))), committee.setting, thresholds)
+    seen = exhaustive.evaluate(problem, tuple(range(len(committee.stages))), committee.rule, thresholds)
     left = [here - there for here, there in zip(seen.reach, (*seen.reach[1:], 0), strict=True)]
     exit_rates = tuple(count / problem.images for count in left)
     return Evaluation(problem.images, seen.right, exit_rates, seen.mean_cost, seen.worst_cost)

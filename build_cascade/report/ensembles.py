@@ -9,10 +9,11 @@ from build_cascade.exhaustive import search as exhaustive
 from build_cascade.exhaustive.committees import Committee as Places
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.frontier import Ensemble
-from build_cascade.exhaustive.setting import Setting, geometric_weights
+from build_cascade.exhaustive.rules import geometric_weights
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
 from build_cascade.search import Committee, as_problem
+from cascade_core.gating import GatingRule
 from cascade_core.spec import MAX_STAGES
 
 MOST_COMMITTEES = 2500  # a second on 25,000 images
@@ -36,8 +37,9 @@ def best_ensembles(predictions: Predictions, costs: Mapping[str, float]) -> list
 
 
 def _ensembles(problem: Problem, committees: list[Places]) -> list[Ensemble]:
-    """Count right answers with nobody leaving; one threshold a stage is tried beside, the fewest there can be."""
-    found = exhaustive.search(problem, Setting(geometric_weights(1.0, MAX_STAGES)), committees=committees, thresholds=1)
+    """Count right answers with nobody leaving; one threshold a stage, the fewest there can be, is tried as well."""
+    rule = GatingRule(geometric_weights(1.0, MAX_STAGES))
+    found = exhaustive.search(problem, rule, committees=committees, thresholds=1)
     return found.ensembles(problem.costs)
 
 

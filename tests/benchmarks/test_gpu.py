@@ -26,7 +26,7 @@ from rich.console import Console
 from build_engines.export.timm_source import TimmSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.runtimes import RUNTIMES
-from cascade_core.gating import Rule, replay
+from cascade_core.gating import GatingRule, replay
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "gpu.py"
 LINES = [pytest.param(study, line, id=line.name) for study in STUDIES.values() for line in study.lines]
@@ -69,11 +69,12 @@ def test_a_deck_leaves_at_the_rates_given_and_knows_its_answers(exits):
     images = candidates(48)
     predictions = [predict(images, seed) for seed in range(len(exits))]
     thresholds = thresholds_of(predictions, exits)
-    of_all = replay(Rule((1.0,) * len(exits)), thresholds, predictions).exit_stage
+    rule = GatingRule((1.0,) * len(exits))
+    of_all = replay(rule, thresholds, predictions).exit_stage
     assert [np.mean(of_all == stage + 1) for stage in range(len(exits))] == pytest.approx(exits, abs=0.01)
     deck = deal(images, predictions, exits, thresholds)
     assert [np.mean(deck.exit_stage == stage + 1) for stage in range(len(exits))] == pytest.approx(exits)
-    again = replay(Rule((1.0,) * len(exits)), thresholds, [predict(deck.images, seed) for seed in range(len(exits))])
+    again = replay(rule, thresholds, [predict(deck.images, seed) for seed in range(len(exits))])
     np.testing.assert_array_equal(again.class_id, deck.class_id)
     np.testing.assert_array_equal(again.exit_stage, deck.exit_stage)
     assert len(set(deck.class_id)) == 10

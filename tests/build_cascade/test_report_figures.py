@@ -43,7 +43,7 @@ def test_risk_and_coverage_are_those_of_a_replay(seed, confidence, ratio, thresh
     committee = Committee.of("abc", confidence, ratio)
     found = curves(predictions, committee, (threshold, INFINITE))
     for size, curve in enumerate(found, start=1):
-        prefix = Committee(committee.stages[:size], committee.weights[:size], confidence)
+        prefix = Committee(committee.stages[:size], committee.rule.first(size))
         whole = evaluate(predictions, COSTS, prefix, [INFINITE] * (size - 1))
         assert curve.coverage[-1] == 1
         assert curve.risk[-1] == pytest.approx(1 - whole.accuracy)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,7 +45,7 @@ def brute_force(predictions, committee, count=50):
     models = [problem.names.index(name) for name in committee.stages]
     grids = [
         [*quantile_thresholds(prefix.confidence, count), np.inf]
-        for prefix in prefix_statistics(problem, models, committee.setting)[:-1]
+        for prefix in prefix_statistics(problem, models, committee.rule)[:-1]
     ]
     for thresholds in itertools.product(*grids):
         seen = evaluate(predictions, COSTS, committee, [float(t) for t in thresholds])
@@ -73,7 +72,7 @@ def frontier_of(points):
 )
 def test_one_committee_equals_brute_force(seed, stages, length, ratio, confidence, combine):
     predictions = random_predictions(seed)
-    committee = replace(Committee.of(stages[:length], confidence, ratio), combine=combine)
+    committee = Committee.of(stages[:length], confidence, ratio, combine)
     found = committee_frontier(predictions, COSTS, committee)
     assert [(c.correct, c.mean_cost) for c in found] == frontier_of(brute_force(predictions, committee))
 

@@ -10,7 +10,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from cascade_client import CascadeClient
-from cascade_core.gating import Rule, replay
+from cascade_core.gating import GatingRule, replay
 from embedded_server import EmbeddedServer
 from tests.support.serving import (
     FIELDS,
@@ -136,7 +136,7 @@ def test_an_ensemble_is_the_mean_of_all(repository_copy, images, tiny_cascade, p
 
 def test_a_degraded_ensemble_is_the_mean_of_the_rest(fragile_repository, upsetting, tiny_cascade, marked_predictions):
     serve_as(fragile_repository, dataclasses.replace(tiny_cascade, mode="ensemble"), degraded=True)
-    rest = Rule((tiny_cascade.stages[0].weight, tiny_cascade.stages[2].weight))
+    rest = GatingRule((tiny_cascade.stages[0].weight, tiny_cascade.stages[2].weight))
     expected = replay(rest, [np.inf], [marked_predictions[0][:16], marked_predictions[2][:16]])
     with EmbeddedServer(fragile_repository) as server:
         served = ask(server, "cascade", upsetting[:16], EVERYTHING)

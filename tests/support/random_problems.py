@@ -11,9 +11,9 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from build_cascade.exhaustive.grid import quantile_thresholds
-from build_cascade.exhaustive.setting import Setting
 from build_cascade.exhaustive.sources import DensePredictions, Problem, TopKPredictions
 from cascade_core import gating
+from cascade_core.gating import GatingRule
 
 LEVELS = np.array([0, 1e-7, 1e-4, 0.1, 0.125, 0.2, 0.3, 0.5, 0.9, 0.9996, 1.0])
 
@@ -68,25 +68,28 @@ def make_pool(
     return Problem(names, np.array(costs, float), source, np.array(labels, np.int32)), dense
 
 
+def equal_weights(confidence: str = "max_probability", combine: str = "mean") -> GatingRule:
+    return GatingRule((1.0,) * 4, confidence, combine)
+
+
 def replayed(
     dense: Sequence[npt.NDArray[np.float16]],
     committee: Sequence[int],
-    setting: Setting,
+    rule: GatingRule,
     thresholds: Sequence[float],
 ) -> gating.Outcome:
-    rule = gating.Rule(setting.weights[: len(committee)], setting.confidence, setting.combine)
     with np.errstate(all="raise"):
-        return gating.replay(rule, thresholds, [dense[model] for model in committee])
+        return gating.replay(rule.first(len(committee)), thresholds, [dense[model] for model in committee])
 
 
 def own_answers(
     dense: Sequence[npt.NDArray[np.float16]],
     committee: Sequence[int],
-    setting: Setting,
+    rule: GatingRule,
     thresholds: Sequence[float],
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """Return (class_id, exit_stage) of a cascade without averaging, one gating.py a stage."""
-    alone = gating.Rule((1.0,), setting.confidence)
+    alone = GatingRule((1.0,), rule.confidence)
     outcomes = [gating.replay(alone, [], [dense[model]]) for model in committee]
     confident = np.array([o.confidence for o in outcomes]) >= np.array([*thresholds, -np.inf], np.float32)[:, None]
     stage = confident.argmax(axis=0)
@@ -95,15 +98,15 @@ def own_answers(
 
 
 def grids(
-    dense: Sequence[npt.NDArray[np.float16]], committee: Sequence[int], setting: Setting, count: int
+    dense: Sequence[npt.NDArray[np.float16]], committee: Sequence[int], rule: GatingRule, count: int
 ) -> Iterator[tuple[float, ...]]:
     """Yield every choice of thresholds, the confidences being those of gating.py."""
     choices = []
     for size in range(1, len(committee)):
-        if setting.combine == "last":
-            end = replayed(dense, committee[size - 1 : size], Setting((1.0,), setting.confidence), [])
+        if rule.combine == "last":
+            end = replayed(dense, committee[size - 1 : size], GatingRule((1.0,), rule.confidence), [])
         else:
-            end = replayed(dense, committee[:size], setting, [math.inf] * (size - 1))
+            end = replayed(dense, committee[:size], rule, [math.inf] * (size - 1))
         choices.append([*quantile_thresholds(end.confidence, count).tolist(), math.inf])
     yield from itertools.product(*choices)
 
@@ -121,18 +124,18 @@ def brute_force(
     pool: Problem,
     dense: Sequence[npt.NDArray[np.float16]],
     committees: Sequence[tuple[int, ...]],
-    setting: Setting,
+    rule: GatingRule,
     count: int,
 ) -> tuple[npt.NDArray[np.float64], int]:
     """Return (best mean cost for each number of right answers, cells) by running every cascade."""
     best = np.full(pool.images + 1, np.inf)
     cells = 0
     for committee in committees:
-        for thresholds in grids(dense, committee, setting, count):
-            if setting.combine == "last":
-                class_id, exit_stage = own_answers(dense, committee, setting, thresholds)
+        for thresholds in grids(dense, committee, rule, count):
+            if rule.combine == "last":
+                class_id, exit_stage = own_answers(dense, committee, rule, thresholds)
             else:
-                outcome = replayed(dense, committee, setting, thresholds)
+                outcome = replayed(dense, committee, rule, thresholds)
                 class_id, exit_stage = outcome.class_id, outcome.exit_stage
             cost, right = cost_and_right(class_id, exit_stage, pool, committee)
             best[right] = min(best[right], cost)

@@ -10,8 +10,15 @@ from hypothesis import strategies as st
 from build_cascade.exhaustive.committees import Constraints
 from build_cascade.exhaustive.greedy import greedy
 from build_cascade.exhaustive.search import search
-from build_cascade.exhaustive.setting import Setting
-from tests.support.random_problems import cost_and_right, dense_rows, grids, make_pool, own_answers, pools
+from tests.support.random_problems import (
+    cost_and_right,
+    dense_rows,
+    equal_weights,
+    grids,
+    make_pool,
+    own_answers,
+    pools,
+)
 
 slow = settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
 CONFIDENCES = st.sampled_from(["max_probability", "margin"])
@@ -31,7 +38,7 @@ def test_each_stage_satisfies_the_constraint_on_the_rows_it_answers(drawn, confi
     pool, dense = drawn
     reference %= len(dense)
     cascade = greedy(pool, reference, alpha, confidence)
-    class_id, exit_stage = own_answers(dense, cascade.committee, cascade.setting, cascade.thresholds)
+    class_id, exit_stage = own_answers(dense, cascade.committee, cascade.rule, cascade.thresholds)
     assert cost_and_right(class_id, exit_stage, pool, cascade.committee) == (cascade.mean_cost, cascade.right)
     reference_right = dense[reference].argmax(axis=1) == pool.labels
     assert constraint_holds(class_id, exit_stage, reference_right, pool.labels, alpha, len(cascade.committee))
@@ -45,9 +52,9 @@ def test_each_stage_satisfies_the_constraint_on_the_rows_it_answers(drawn, confi
 def test_cost_is_never_below_the_exhaustive_optimum(drawn, confidence, alpha):
     pool, _ = drawn
     cascade = greedy(pool, 0, alpha, confidence)
-    setting = Setting(confidence=confidence, combine="last")
+    rule = equal_weights(confidence=confidence, combine="last")
     # At most 60 images: 255 thresholds are every place between two confidences.
-    found = search(pool, setting, Constraints(stages=min(3, len(cascade.committee)), all_orders=True), thresholds=255)
+    found = search(pool, rule, Constraints(stages=min(3, len(cascade.committee)), all_orders=True), thresholds=255)
     if len(cascade.committee) <= 3:
         best = found.cheapest(cascade.right)
         assert best is not None
@@ -58,13 +65,13 @@ def test_cost_is_never_below_the_exhaustive_optimum(drawn, confidence, alpha):
 @given(pools(most_models=3), ALPHAS)
 def test_cost_is_within_four_times_the_best_that_satisfies_the_constraint(drawn, alpha):
     pool, dense = drawn
-    setting = Setting(combine="last")
+    rule = equal_weights(combine="last")
     reference_right = dense[0].argmax(axis=1) == pool.labels
     best = np.inf
     for size in range(1, len(dense) + 1):
         for committee in itertools.permutations(range(len(dense)), size):
-            for thresholds in grids(dense, committee, setting, 12):
-                class_id, exit_stage = own_answers(dense, committee, setting, thresholds)
+            for thresholds in grids(dense, committee, rule, 12):
+                class_id, exit_stage = own_answers(dense, committee, rule, thresholds)
                 if constraint_holds(class_id, exit_stage, reference_right, pool.labels, alpha, size):
                     best = min(best, cost_and_right(class_id, exit_stage, pool, committee)[0])
     assert greedy(pool, 0, alpha).mean_cost <= 4 * best

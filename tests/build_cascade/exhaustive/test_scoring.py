@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from build_cascade.exhaustive.compact import logarithms
+from build_cascade.exhaustive.rules import geometric_weights, rule_grid
 from build_cascade.exhaustive.scoring import prefix_statistics
-from build_cascade.exhaustive.setting import Setting, geometric_weights, settings_grid
 from build_cascade.exhaustive.sources import DensePredictions, Problem, RowBlocks, TopKPredictions
 from cascade_core import gating
-from cascade_core.gating import EPSILON
-from tests.support.random_problems import dense_rows, make_pool, pools, to_topk
+from cascade_core.gating import EPSILON, GatingRule
+from tests.support.random_problems import dense_rows, equal_weights, make_pool, pools, to_topk
 
 slow = settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 WEIGHTS = st.lists(st.floats(0.01, 100), min_size=4, max_size=4).map(tuple)
@@ -32,7 +32,7 @@ def test_prefixes_equal_gating_to_the_bit(drawn, weights, confidence, combine, r
     pool, dense = drawn
     committee = list(range(pool.predictions.models))
     random.shuffle(committee)
-    found = prefix_statistics(pool, committee, Setting(weights, confidence, combine))
+    found = prefix_statistics(pool, committee, GatingRule(weights, confidence, combine))
     for stage, mean in zip(found, means(dense, committee, weights, combine), strict=True):
         np.testing.assert_array_equal(stage.predicted, mean.argmax(axis=1))
         np.testing.assert_array_equal(stage.right, mean.argmax(axis=1) == pool.labels)
@@ -43,10 +43,10 @@ def test_prefixes_equal_gating_to_the_bit(drawn, weights, confidence, combine, r
 def test_blocks_of_rows_do_not_change_anything(monkeypatch):
     rng = np.random.default_rng(0)
     pool, _ = make_pool([dense_rows(rng, 100, 9, "smooth") for _ in range(3)], [1, 2, 3], rng.integers(9, size=100))
-    whole = prefix_statistics(pool, (0, 1, 2), Setting())
+    whole = prefix_statistics(pool, (0, 1, 2), equal_weights())
     monkeypatch.setattr("build_cascade.exhaustive.sources._BLOCK_BYTES", 1)
-    assert len(list(RowBlocks(pool, [0, 1, 2], Setting()))) == 7
-    for one, other in zip(whole, prefix_statistics(pool, (0, 1, 2), Setting()), strict=True):
+    assert len(list(RowBlocks(pool, [0, 1, 2], equal_weights()))) == 7
+    for one, other in zip(whole, prefix_statistics(pool, (0, 1, 2), equal_weights()), strict=True):
         np.testing.assert_array_equal(one.confidence, other.confidence)
         np.testing.assert_array_equal(one.right, other.right)
 
@@ -54,7 +54,7 @@ def test_blocks_of_rows_do_not_change_anything(monkeypatch):
 def test_blocks_are_read_again_when_they_do_not_fit():
     rng = np.random.default_rng(0)
     pool, _ = make_pool([dense_rows(rng, 20, 9, "smooth")], [1], rng.integers(9, size=20))
-    blocks = RowBlocks(pool, [0], Setting(), keep_bytes=0)
+    blocks = RowBlocks(pool, [0], equal_weights(), keep_bytes=0)
     (one,), (other,) = list(blocks), list(blocks)
     assert one[1] is not other[1]
     np.testing.assert_array_equal(one[1].values, other[1].values)
@@ -63,8 +63,8 @@ def test_blocks_are_read_again_when_they_do_not_fit():
 def test_few_of_many_classes_are_kept():
     rng = np.random.default_rng(0)
     pool, _ = make_pool([dense_rows(rng, 50, 1000, "smooth") for _ in range(3)], [1, 2, 3], rng.integers(1000, size=50))
-    ((_, rows),) = RowBlocks(pool, [0, 1, 2], Setting())
-    ((_, everything),) = RowBlocks(pool, [0, 1, 2], Setting(confidence="entropy"))
+    ((_, rows),) = RowBlocks(pool, [0, 1, 2], equal_weights())
+    ((_, everything),) = RowBlocks(pool, [0, 1, 2], equal_weights(confidence="entropy"))
     assert len(rows.class_ids) < len(everything.class_ids) / 2
 
 
@@ -72,7 +72,7 @@ def test_float32_predictions_are_rounded_as_gating_rounds_them():
     rng = np.random.default_rng(1)
     rows = rng.dirichlet(np.ones(5), 40).astype(np.float32)
     pool = Problem(("m",), np.ones(1), DensePredictions([rows]), np.zeros(40, np.int32))
-    (stage,) = prefix_statistics(pool, (0,), Setting(confidence="margin"))
+    (stage,) = prefix_statistics(pool, (0,), equal_weights(confidence="margin"))
     np.testing.assert_array_equal(stage.confidence, gating.margin(gating.accumulate(None, rows, 1.0)))
 
 
@@ -132,12 +132,9 @@ def test_bad_pools_are_refused():
         DensePredictions([np.ones((2, 1), np.float16), np.ones((3, 1), np.float16)])
 
 
-def test_settings():
+def test_the_grid_of_rules_has_last_once_for_each_confidence():
     assert geometric_weights(1.5, 3) == (1.0, 1.5, 2.25)
-    assert len(settings_grid([1, 1.5], ["max_probability", "margin"], ["mean", "last"])) == 6
-    for wrong in ({"weights": (1.0, 0.0)}, {"confidence": "luck"}, {"combine": "vote"}, {"weights": ()}):
-        with pytest.raises(ValueError, match=r"weights|not one of"):
-            Setting(**wrong)
+    assert len(rule_grid([1, 1.5], ["max_probability", "margin"], ["mean", "last"])) == 6
 
 
 def test_sums_that_division_makes_equal_are_ties():
@@ -150,6 +147,6 @@ def test_sums_that_division_makes_equal_are_ties():
     assert (total[:, 0] < total[:, 1]).all()
     expected = [mean.argmax(axis=1) for mean in means(dense, (0, 1, 2), (1.0, 1.0, 1.0))][-1]
     assert 50 < expected.sum() < 450
-    last = prefix_statistics(pool, (0, 1, 2), Setting())[-1]
+    last = prefix_statistics(pool, (0, 1, 2), equal_weights())[-1]
     np.testing.assert_array_equal(last.predicted, expected)
     np.testing.assert_array_equal(last.right, expected == 1)

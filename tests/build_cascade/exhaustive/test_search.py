@@ -8,13 +8,15 @@ from hypothesis import strategies as st
 from build_cascade.exhaustive.committees import Constraints, list_committees, worst_cost
 from build_cascade.exhaustive.frontier import evaluate, grids_of, merged, thresholds_of
 from build_cascade.exhaustive.grid import between, lay_grid, quantile_thresholds
+from build_cascade.exhaustive.rules import geometric_weights
 from build_cascade.exhaustive.search import count_cells, search
-from build_cascade.exhaustive.setting import Setting, geometric_weights
 from cascade_core import gating
+from cascade_core.gating import GatingRule
 from tests.support.random_problems import (
     brute_force,
     cost_and_right,
     dense_rows,
+    equal_weights,
     make_pool,
     own_answers,
     pools,
@@ -30,11 +32,11 @@ slow = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 @given(pools(), CONFIDENCES, RATIOS, st.sampled_from([1, 2, 3]), st.booleans(), st.sampled_from(gating.COMBINES))
 def test_search_equals_brute_force_over_every_cell(drawn, confidence, ratio, count, all_orders, combine):
     pool, dense = drawn
-    setting = Setting(geometric_weights(ratio, 4), confidence, combine)
+    rule = GatingRule(geometric_weights(ratio, 4), confidence, combine)
     constraints = Constraints(stages=4 if count < 3 and not all_orders else 3, all_orders=all_orders)
-    found = search(pool, setting, constraints, thresholds=count)
+    found = search(pool, rule, constraints, thresholds=count)
     committees = list_committees(pool.costs, constraints)
-    best, cells = brute_force(pool, dense, committees, setting, count)
+    best, cells = brute_force(pool, dense, committees, rule, count)
     np.testing.assert_array_equal(found.mean_cost, best)
     assert found.cells == cells
     assert found.complete
@@ -44,14 +46,14 @@ def test_search_equals_brute_force_over_every_cell(drawn, confidence, ratio, cou
 @given(pools(), CONFIDENCES, RATIOS, st.sampled_from([3, 50]))
 def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
     pool, dense = drawn
-    setting = Setting(geometric_weights(ratio, 4), confidence)
-    found = search(pool, setting, thresholds=count)
+    rule = GatingRule(geometric_weights(ratio, 4), confidence)
+    found = search(pool, rule, thresholds=count)
     points = found.points()
     assert points
     for point in points[:8]:
-        thresholds = thresholds_of(point, grids_of(pool, point.committee, setting, count))
-        cascade = evaluate(pool, point.committee, setting, thresholds)
-        outcome = replayed(dense, cascade.committee, setting, cascade.thresholds)
+        thresholds = thresholds_of(point, grids_of(pool, point.committee, rule, count))
+        cascade = evaluate(pool, point.committee, rule, thresholds)
+        outcome = replayed(dense, cascade.committee, rule, cascade.thresholds)
         assert cost_and_right(outcome.class_id, outcome.exit_stage, pool, point.committee) == (
             point.mean_cost,
             point.right,
@@ -65,10 +67,10 @@ def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
 @given(pools(), CONFIDENCES)
 def test_ensembles_are_replays_in_which_nobody_leaves(drawn, confidence):
     pool, dense = drawn
-    setting = Setting(confidence=confidence)
-    for ensemble in search(pool, setting, thresholds=2).ensembles(pool.costs):
+    rule = equal_weights(confidence=confidence)
+    for ensemble in search(pool, rule, thresholds=2).ensembles(pool.costs):
         nobody = [np.inf] * (len(ensemble.committee) - 1)
-        outcome = replayed(dense, ensemble.committee, setting, nobody)
+        outcome = replayed(dense, ensemble.committee, rule, nobody)
         assert int((outcome.class_id == pool.labels).sum()) == ensemble.right
         assert ensemble.cost == worst_cost(ensemble.committee, pool.costs)
 
@@ -84,7 +86,7 @@ def test_constraints_filter_committees(drawn, stages, bound, all_orders):
     assert len(set(free)) == len(free)
     if not allowed:
         with pytest.raises(ValueError, match="no committee"):
-            search(pool, Setting(), constraints)
+            search(pool, equal_weights(), constraints)
 
 
 @given(
@@ -125,7 +127,7 @@ def test_threads_do_not_change_the_result():
     pool, _ = make_pool(
         [dense_rows(rng, 200, 5, "coarse") for _ in range(5)], [1, 1, 1, 2, 2], rng.integers(5, size=200)
     )
-    one, two = (search(pool, Setting(), thresholds=7, threads=threads) for threads in (1, 2))
+    one, two = (search(pool, equal_weights(), thresholds=7, threads=threads) for threads in (1, 2))
     for name in ("mean_cost", "committee", "cell"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
@@ -141,10 +143,10 @@ def test_an_interrupt_keeps_the_best_so_far(monkeypatch):
         if len(seen) == 2:
             raise KeyboardInterrupt
 
-    found = search(pool, Setting(), thresholds=5, progress=interrupt)
+    found = search(pool, equal_weights(), thresholds=5, progress=interrupt)
     assert seen == [(4, 15), (8, 15)]
     assert not found.complete
-    part = search(pool, Setting(), thresholds=5, committees=list_committees(pool.costs, Constraints())[:8])
+    part = search(pool, equal_weights(), thresholds=5, committees=list_committees(pool.costs, Constraints())[:8])
     np.testing.assert_array_equal(found.mean_cost, part.mean_cost)
 
 
@@ -152,7 +154,7 @@ def test_an_interrupt_keeps_the_best_so_far(monkeypatch):
 def test_one_backbone(kind):
     rng = np.random.default_rng(1)
     pool, dense = make_pool([dense_rows(rng, 30, 4, kind)], [2.5], rng.integers(4, size=30))
-    found = search(pool, Setting())
+    found = search(pool, equal_weights())
     right = int((dense[0].argmax(axis=1) == pool.labels).sum())
     assert [(p.right, p.mean_cost, p.committee) for p in found.points()] == [(right, 2.5, (0,))]
 
@@ -161,7 +163,7 @@ def test_one_class_is_always_right_and_the_cheapest_wins():
     rows = np.ones((9, 1), np.float16)
     pool, _ = make_pool([rows, rows], [2, 1], np.zeros(9))
     for confidence in ("max_probability", "margin", "entropy"):
-        (point,) = search(pool, Setting(confidence=confidence)).points()
+        (point,) = search(pool, equal_weights(confidence=confidence)).points()
         assert (point.right, point.mean_cost, point.committee) == (9, 1.0, (1,))
 
 
@@ -169,9 +171,9 @@ def test_equal_confidences_leave_all_or_nobody():
     rng = np.random.default_rng(2)
     flat = dense_rows(rng, 20, 4, "flat")
     pool, dense = make_pool([flat, dense_rows(rng, 20, 4, "smooth")], [1, 2], rng.integers(4, size=20))
-    found = search(pool, Setting())
+    found = search(pool, equal_weights())
     assert found.cells == 3
-    np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, found.committees, Setting(), 50)[0])
+    np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, found.committees, equal_weights(), 50)[0])
 
 
 @pytest.mark.parametrize("topk", [None, 5])
@@ -181,32 +183,32 @@ def test_21000_classes(topk):
     labels = np.where(rng.random(40) < 0.5, arrays[0].argmax(axis=1), arrays[1].argmax(axis=1))
     pool, dense = make_pool(arrays, [1, 2, 4], labels, topk)
     for confidence in ("max_probability", "margin"):
-        setting = Setting(confidence=confidence)
-        found = search(pool, setting, thresholds=4)
-        np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, found.committees, setting, 4)[0])
+        rule = equal_weights(confidence=confidence)
+        found = search(pool, rule, thresholds=4)
+        np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, found.committees, rule, 4)[0])
 
 
 def test_too_many_stages_names_the_greedy():
     rows = np.ones((3, 1), np.float16)
     pool, _ = make_pool([rows] * 5, [1] * 5, np.zeros(3))
     with pytest.raises(ValueError, match="greedy"):
-        search(pool, Setting((1.0,) * 5), Constraints(stages=5))
+        search(pool, GatingRule((1.0,) * 5), Constraints(stages=5))
     with pytest.raises(ValueError, match=r"4 weights for 5 stages|greedy"):
-        search(pool, Setting(), committees=[(0, 1, 2, 3, 4)])
+        search(pool, equal_weights(), committees=[(0, 1, 2, 3, 4)])
     with pytest.raises(ValueError, match="255"):
-        search(pool, Setting(), thresholds=256)
+        search(pool, equal_weights(), thresholds=256)
 
 
 def test_count_cells_is_what_is_evaluated_when_confidences_differ():
     rng = np.random.default_rng(6)
     pool, _ = make_pool([dense_rows(rng, 300, 9, "smooth") for _ in range(4)], [1, 2, 3, 4], rng.integers(9, size=300))
-    found = search(pool, Setting(), thresholds=4)
+    found = search(pool, equal_weights(), thresholds=4)
     assert found.cells == count_cells(found.committees, 4)
 
 
 def test_own_answers_is_last_only():
     rng = np.random.default_rng(7)
     dense = [dense_rows(rng, 30, 4, "smooth") for _ in range(2)]
-    class_id, exit_stage = own_answers(dense, (0, 1), Setting(combine="last"), [np.inf])
-    np.testing.assert_array_equal(class_id, gating.replay(gating.Rule((1.0,)), [], [dense[1]]).class_id)
+    class_id, exit_stage = own_answers(dense, (0, 1), equal_weights(combine="last"), [np.inf])
+    np.testing.assert_array_equal(class_id, gating.replay(GatingRule((1.0,)), [], [dense[1]]).class_id)
     assert (exit_stage == 2).all()

@@ -10,7 +10,7 @@ from cascade_core.gating import (
     CONFIDENCES,
     EPSILON,
     GateState,
-    Rule,
+    GatingRule,
     accumulate,
     margin,
     mean_prediction,
@@ -26,7 +26,7 @@ def predictions(count: int, classes: int, stages: int, seed: int) -> list[np.nda
     return list((exponents / exponents.sum(axis=2, keepdims=True)).astype(np.float32))
 
 
-def by_hand(rule: Rule, thresholds: list[float], rows: list[np.ndarray]) -> tuple[int, int]:
+def by_hand(rule: GatingRule, thresholds: list[float], rows: list[np.ndarray]) -> tuple[int, int]:
     """The rule for one image, as the paper words it: returns the class and the stage."""
     total = np.zeros(rows[0].shape, np.float32)
     for stage, (row, weight) in enumerate(zip(rows, rule.weights, strict=True), start=1):
@@ -49,7 +49,7 @@ def by_hand(rule: Rule, thresholds: list[float], rows: list[np.ndarray]) -> tupl
     on_the_threshold=st.booleans(),
 )
 def test_replay_is_the_rule_image_by_image(seed, stages, classes, confidence, thresholds, weights, on_the_threshold):
-    rule, chosen = Rule(tuple(weights[:stages]), confidence), thresholds[: stages - 1]
+    rule, chosen = GatingRule(tuple(weights[:stages]), confidence), thresholds[: stages - 1]
     given_predictions = predictions(20, classes, stages, seed)
     if on_the_threshold:  # an image's own confidence: it must exit
         chosen = replay(rule, [1.0] * (stages - 1), given_predictions).stage_confidence[0, : stages - 1].tolist()
@@ -72,7 +72,7 @@ def combined_by_hand(rows: list[np.ndarray], weights: tuple[float, ...], combine
 
 @given(seed=st.integers(0, 10_000), combine=st.sampled_from(COMBINES), confidence=st.sampled_from(sorted(CONFIDENCES)))
 def test_every_combination_is_what_its_name_says(seed, combine, confidence):
-    rule = Rule((1.0, 2.0, 0.5), confidence, combine)
+    rule = GatingRule((1.0, 2.0, 0.5), confidence, combine)
     rows = predictions(10, 5, 3, seed)
     outcome = replay(rule, [2.0, 2.0], rows)
     for stage in range(1, 4):
@@ -94,7 +94,7 @@ def test_every_combination_is_what_its_name_says(seed, combine, confidence):
     combine=st.sampled_from(COMBINES),
 )
 def test_batching_never_changes_an_answer(seed, cut, confidence, combine):
-    rule, thresholds = Rule((1.0, 2.0, 1.5), confidence, combine), (0.7, 0.5)
+    rule, thresholds = GatingRule((1.0, 2.0, 1.5), confidence, combine), (0.7, 0.5)
     whole = predictions(30, 6, 3, seed)
     together = replay(rule, thresholds, whole)
     parts = [replay(rule, thresholds, [p[part] for p in whole]) for part in (slice(cut), slice(cut, None))]
@@ -105,28 +105,28 @@ def test_batching_never_changes_an_answer(seed, cut, confidence, combine):
 
 def test_an_image_exits_at_exactly_its_threshold():
     row = np.array([[0.75, 0.25]], np.float32)
-    assert replay(Rule((1.0, 1.0)), (0.75,), [row, row]).exit_stage == [1]
-    assert replay(Rule((1.0, 1.0)), (0.7501,), [row, row]).exit_stage == [2]
+    assert replay(GatingRule((1.0, 1.0)), (0.75,), [row, row]).exit_stage == [1]
+    assert replay(GatingRule((1.0, 1.0)), (0.7501,), [row, row]).exit_stage == [2]
 
 
 def test_the_answer_is_the_weighted_mean_not_the_last_prediction():
     first, second = np.array([[0.75, 0.25]], np.float32), np.array([[0.375, 0.625]], np.float32)
-    outcome = replay(Rule((1.0, 1.0)), (0.9,), [first, second])
+    outcome = replay(GatingRule((1.0, 1.0)), (0.9,), [first, second])
     assert outcome.class_id == [0]
     np.testing.assert_array_equal(outcome.probabilities, [[0.5625, 0.4375]])
-    assert replay(Rule((1.0, 3.0)), (0.9,), [first, second]).class_id == [1]
+    assert replay(GatingRule((1.0, 3.0)), (0.9,), [first, second]).class_id == [1]
 
 
 def test_stage_confidence_is_nan_where_a_stage_did_not_run():
     easy_then_hard = np.array([[1.0, 0.0], [0.5, 0.5]], np.float32)
-    outcome = replay(Rule((1.0, 1.0)), (0.9,), [easy_then_hard, easy_then_hard])
+    outcome = replay(GatingRule((1.0, 1.0)), (0.9,), [easy_then_hard, easy_then_hard])
     np.testing.assert_array_equal(np.isnan(outcome.stage_confidence), [[False, True], [False, False]])
 
 
 @pytest.mark.parametrize("last_stage", [1, 2, 3])
 def test_no_image_goes_beyond_the_last_stage_asked_for(last_stage):
     given_predictions = predictions(50, 4, 3, 0)
-    outcome = replay(Rule((1.0, 1.0, 1.0)), (0.99, 0.99), given_predictions, last_stage)
+    outcome = replay(GatingRule((1.0, 1.0, 1.0)), (0.99, 0.99), given_predictions, last_stage)
     assert outcome.exit_stage.max() == last_stage
     assert np.isnan(outcome.stage_confidence[:, last_stage:]).all()
 
@@ -134,11 +134,11 @@ def test_no_image_goes_beyond_the_last_stage_asked_for(last_stage):
 def test_dropped_images_have_no_answer_and_the_others_keep_theirs():
     given_predictions = predictions(6, 4, 2, 1)
     thresholds = np.tile(stop_at((0.99,), 2), (6, 1))
-    gate = GateState(Rule((1.0, 1.0)), thresholds)
+    gate = GateState(GatingRule((1.0, 1.0)), thresholds)
     gate.advance(given_predictions[0])
     gate.drop(np.array([2]))
     gate.advance(given_predictions[1][gate.open_rows])
-    outcome, whole = gate.outcome(), replay(Rule((1.0, 1.0)), (0.99,), given_predictions)
+    outcome, whole = gate.outcome(), replay(GatingRule((1.0, 1.0)), (0.99,), given_predictions)
     assert outcome.class_id[2] == -1
     assert outcome.exit_stage[2] == 0
     kept = [0, 1, 3, 4, 5]
@@ -148,7 +148,7 @@ def test_dropped_images_have_no_answer_and_the_others_keep_theirs():
 def test_one_class_is_always_certain():
     one = np.ones((3, 1), np.float32)
     for confidence in CONFIDENCES:
-        assert replay(Rule((1.0, 1.0), confidence), (0.5,), [one, one]).exit_stage.tolist() == [1, 1, 1]
+        assert replay(GatingRule((1.0, 1.0), confidence), (0.5,), [one, one]).exit_stage.tolist() == [1, 1, 1]
 
 
 def test_margin_is_the_gap_between_the_top_two():
@@ -159,3 +159,11 @@ def test_predictions_count_as_float16_as_they_are_stored():
     fine = np.array([[0.12345678, 0.87654322]], np.float32)
     total = accumulate(None, fine, 1.0)
     np.testing.assert_array_equal(mean_prediction(total, [1.0]), fine.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"weights": (1.0, 0.0)}, {"weights": ()}, {"confidence": "luck"}, {"combine": "vote"}], ids=str
+)
+def test_a_rule_that_cannot_be_says_why(wrong):
+    with pytest.raises(ValueError, match=r"weights|not one of"):
+        GatingRule(**{"weights": (1.0,)} | wrong)

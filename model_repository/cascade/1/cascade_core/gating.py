@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,18 +73,33 @@ LOGARITHMS = _logarithms()
 
 
 @dataclass(frozen=True)
-class Rule:
-    """Say how predictions are combined and what confidence is; thresholds are given for each image.
+class GatingRule:
+    """How the predictions of K stages are combined, and which confidence is compared with an image's thresholds.
 
     Attributes:
-        weights: How much each of the K stages counts in the mean.
+        weights: Of each stage in the mean, positive.
         confidence: A key of `CONFIDENCES`.
         combine: One of `COMBINES`.
+
+    Raises:
+        ValueError: a name is unknown, or a weight is not a positive number.
     """
 
     weights: tuple[float, ...]
     confidence: str = "max_probability"
     combine: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.confidence not in CONFIDENCES:
+            raise ValueError(f"confidence {self.confidence!r} is not one of {', '.join(CONFIDENCES)}")
+        if self.combine not in COMBINES:
+            raise ValueError(f"combine {self.combine!r} is not one of {', '.join(COMBINES)}")
+        if not self.weights or not all(0 < weight < math.inf for weight in self.weights):
+            raise ValueError(f"weights must be positive numbers, one a stage; got {self.weights}")
+
+    def first(self, stages: int) -> GatingRule:
+        """Return the rule of the first stages alone."""
+        return replace(self, weights=self.weights[:stages])
 
 
 @dataclass(frozen=True)
@@ -142,7 +157,7 @@ class GateState:
         open_rows: The rows of the images that have not left, ascending.
     """
 
-    def __init__(self, rule: Rule, thresholds: Floats) -> None:
+    def __init__(self, rule: GatingRule, thresholds: Floats) -> None:
         """Start before stage 1.
 
         Args:
@@ -197,7 +212,7 @@ class GateState:
 
 
 def replay(
-    rule: Rule, thresholds: Sequence[float], predictions: Sequence[Probabilities], last_stage: int | None = None
+    rule: GatingRule, thresholds: Sequence[float], predictions: Sequence[Probabilities], last_stage: int | None = None
 ) -> Outcome:
     """Run the cascade on predictions made before.
 

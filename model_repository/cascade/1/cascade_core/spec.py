@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from cascade_core.contract import OPERATING_POINT
-from cascade_core.gating import COMBINES, CONFIDENCES, UNREACHABLE, Rule
+from cascade_core.gating import COMBINES, CONFIDENCES, UNREACHABLE, GatingRule
 
 MAX_STAGES = 4
 NEVER = "never"  # how the file writes the threshold gating.UNREACHABLE, for JSON has no infinity
@@ -176,9 +176,9 @@ class Cascade:
                 _check_threshold(threshold, where)
 
     @property
-    def rule(self) -> Rule:
+    def rule(self) -> GatingRule:
         """Return the gating rule of this cascade."""
-        return Rule(tuple(stage.weight for stage in self.stages), self.confidence, self.combine)
+        return GatingRule(tuple(stage.weight for stage in self.stages), self.confidence, self.combine)
 
     @property
     def thresholds(self) -> tuple[float, ...]:

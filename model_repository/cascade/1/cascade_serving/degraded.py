@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
-from cascade_core.gating import UNREACHABLE, Outcome, Rule, replay
+from cascade_core.gating import UNREACHABLE, GatingRule, Outcome, replay
 
 
 def answer_from_remaining_stages(
-    rule: Rule, outcome: Outcome, predictions: npt.NDArray[np.float32], failed: Sequence[int]
+    rule: GatingRule, outcome: Outcome, predictions: npt.NDArray[np.float32], failed: Sequence[int]
 ) -> Outcome:
     """Return the outcome with answers for the images that a stage failed.
 
