@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import binom, binomtest
 
 # Share of the p-value that is spent on the interval of the rate of disagreement (Berger and Boos, JASA 89, 1994).
 NUISANCE_SHARE = 0.02
@@ -109,9 +109,8 @@ def images_needed(lost_rate: float, won_rate: float, tolerance: float, risk: flo
 
 def _exact_interval(successes: int, trials: int, missed: float) -> tuple[float, float]:
     """Return the Clopper-Pearson interval that misses with at most this probability."""
-    low = 0.0 if successes == 0 else float(beta.ppf(missed / 2, successes, trials - successes + 1))
-    high = 1.0 if successes == trials else float(beta.ppf(1 - missed / 2, successes + 1, trials - successes))
-    return low, high
+    found = binomtest(successes, trials).proportion_ci(1 - missed, method="exact")
+    return float(found.low), float(found.high)
 
 
 def _tail(difference: int, count: int, rate: float, tolerance: float) -> float:
