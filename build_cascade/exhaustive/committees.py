@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,9 +56,8 @@ def worst_cost(committee: Collection[int], costs: npt.NDArray[np.float64]) -> fl
     return float(sum(float(costs[model]) for model in committee))
 
 
-@dataclass(frozen=True)
-class Tree:
-    """Hold committees and their prefixes as S nodes, parents before children, depth first.
+class Tree(NamedTuple):
+    """Committees and their prefixes as S nodes, parents before children, depth first.
 
     Attributes:
         models: int32 [S], the last model of each node.

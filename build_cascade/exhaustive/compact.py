@@ -8,7 +8,7 @@ predictions came from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,8 @@ Ints = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class CompactRows:
-    """Hold n rows of M models.
+class CompactRows(NamedTuple):
+    """The classes that can matter of n rows of M models.
 
     Attributes:
         offsets: int64 [n+1]; row i owns the slots offsets[i] to offsets[i+1].

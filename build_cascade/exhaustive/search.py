@@ -13,9 +13,10 @@ from build_cascade.exhaustive.committees import Committee, Constraints, Tree, bu
 from build_cascade.exhaustive.compiled import use_threads
 from build_cascade.exhaustive.frontier import Frontier
 from build_cascade.exhaustive.grid import Grid, lay_grid
-from build_cascade.exhaustive.kernels import sweep
-from build_cascade.exhaustive.scoring import Scores, score
+from build_cascade.exhaustive.score_kernels import Scores
+from build_cascade.exhaustive.scoring import score
 from build_cascade.exhaustive.sources import Problem, RowBlocks
+from build_cascade.exhaustive.sweep_kernels import BinnedImages, Cheapest, Groups, Members, sweep
 from cascade_core.gating import GatingRule
 
 Progress = Callable[[int, int], None]
@@ -83,7 +84,7 @@ class _Run:
 
     def __post_init__(self) -> None:
         size = (self.threads, self.problem.images + 1)
-        self._best = (np.full(size, np.inf), np.zeros(size, np.int32), np.zeros(size, np.int32))
+        self._best = Cheapest(np.full(size, np.inf), np.zeros(size, np.int32), np.zeros(size, np.int32))
         self._ensembles = np.full(len(self.committees), -1, np.int32)
         self._cells = 0
         used = sorted({model for committee in self.committees for model in committee})
@@ -127,9 +128,9 @@ class _Run:
         inner_nodes = np.append(np.flatnonzero(tree.inner >= 0), -1).astype(np.int32)
         prices = np.array([_front_padded(self.problem.costs, chunk[leader]) for leader in leaders])
         last = np.array([self.problem.costs[chunk[member][-1]] for member in order])
-        members = (tree.leaves[order], (first + order).astype(np.int32), last)
-        groups = (stages, inner_nodes[stages], bounds, prices)
-        sweep((grid.bins, grid.choices), scores.right, groups, members, self._best, most)
+        members = Members(tree.leaves[order], (first + order).astype(np.int32), last)
+        groups = Groups(stages, inner_nodes[stages], bounds, prices)
+        sweep(BinnedImages(grid.bins, grid.choices), scores.right, groups, members, self._best, most)
 
 
 def _group(tree: Tree) -> tuple[Ints, Ints]:

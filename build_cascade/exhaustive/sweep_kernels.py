@@ -16,6 +16,8 @@ with stages that cost nothing and that nobody leaves, so one kernel serves all l
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -26,66 +28,121 @@ Ints = npt.NDArray[np.int32]
 Costs = npt.NDArray[np.float64]
 Bins = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]
-Best = tuple[Costs, Ints, Ints]
+Shape = tuple[int, int, int]
+
+
+class BinnedImages(NamedTuple):
+    """Where N images lie among the thresholds of P stages.
+
+    Attributes:
+        bins: uint8 [P, N], how many of a stage's thresholds an image's confidence reaches.
+        choices: int32 [P], the thresholds of each stage and one more, "nobody exits".
+    """
+
+    bins: Bins
+    choices: Ints
+
+
+class Groups(NamedTuple):
+    """G groups of committees that differ in the last stage only.
+
+    Attributes:
+        stages: int32 [G, 3], rows of the prefixes in `BinnedImages`, -1 for none.
+        nodes: int32 [G, 3], rows of the prefixes in `right`, -1 for none.
+        bounds: int32 [G+1], where each group begins among the members.
+        costs: float64 [G, 3], of the stages before the last, 0 for none.
+    """
+
+    stages: Ints
+    nodes: Ints
+    bounds: Ints
+    costs: Costs
+
+
+class Members(NamedTuple):
+    """The committees of all groups, group after group.
+
+    Attributes:
+        nodes: int32 [committees], rows in `right`.
+        numbers: int32 [committees], in the order in which committees were listed.
+        costs: float64 [committees], of the last stage.
+    """
+
+    nodes: Ints
+    numbers: Ints
+    costs: Costs
+
+
+class Cheapest(NamedTuple):
+    """The cheapest cascade of each number of right answers, one row a thread or one row alone.
+
+    Attributes:
+        cost: float64 [..., N+1], of all images; inf where there is no cascade.
+        committee: int32 [..., N+1], its number.
+        cell: int32 [..., N+1], its thresholds.
+    """
+
+    cost: Costs
+    committee: Ints
+    cell: Ints
 
 
 @parallel
 def sweep(
-    grid: tuple[Bins, Ints],
+    images: BinnedImages,
     right: Bools,
-    groups: tuple[Ints, Ints, Ints, Costs],
-    members: tuple[Ints, Ints, Costs],
-    best: Best,
+    groups: Groups,
+    members: Members,
+    best: Cheapest,
     most_cells: int,
 ) -> None:
     """Update the best cost of each number of right answers with every cell of every committee.
 
     Args:
-        grid: bins uint8 [P, N] and choices int32 [P].
+        images: By confidence after each inner node of the tree.
         right: bool [S, N], of the tree's nodes.
-        groups: For G groups: stages int32 [G, 3], their rows in the grid, -1 for none; nodes int32 [G, 3]
-            likewise in `right`; bounds int32 [G+1] into the members; costs float64 [G, 3], 0 for none.
-        members: For each committee: node int32 in `right`, number int32, cost float64 of its last stage.
-        best: cost float64 [threads, N+1], committee and cell int32 [threads, N+1]; updated.
+        groups: The committees by prefix.
+        members: The committees.
+        best: One row a thread; updated.
         most_cells: The cells of the largest committee.
     """
-    threads = len(best[0])
+    threads = len(best.cost)
     for thread in prange(threads):
         work = np.empty((3, most_cells), np.int32)
         codes = np.empty(right.shape[1], np.int32)
-        mine = (best[0][thread], best[1][thread], best[2][thread])
-        for group in range(thread, len(groups[0]), threads):
-            _sweep_group(grid, right, groups, members, group, work, codes, mine)
+        mine = Cheapest(best.cost[thread], best.committee[thread], best.cell[thread])
+        for group in range(thread, len(groups.stages), threads):
+            _sweep_group(images, right, groups, members, group, work, codes, mine)
 
 
 @compiled
 def _sweep_group(
-    grid: tuple[Bins, Ints],
+    images: BinnedImages,
     right: Bools,
-    groups: tuple[Ints, Ints, Ints, Costs],
-    members: tuple[Ints, Ints, Costs],
+    groups: Groups,
+    members: Members,
     group: int,
     work: Counts,
     codes: Ints,
-    best: Best,
+    best: Cheapest,
 ) -> None:
-    stages, nodes, bounds, costs = groups
-    shape = _encode(grid, stages[group], codes)
+    shape = _encode(images, groups.stages[group], codes)
     cells = shape[0] * shape[1] * shape[2]
     reach, shared, counts = work[0, :cells], work[1, :cells], work[2, :cells]
     _count_reach(codes, reach, shape)
-    _count_shared(codes, right, nodes[group], shared, counts, shape)
-    for member in range(bounds[group], bounds[group + 1]):
-        _histogram(codes, right[members[0][member]], counts)
+    _count_shared(codes, right, groups.nodes[group], shared, counts, shape)
+    costs = groups.costs[group]
+    for member in range(groups.bounds[group], groups.bounds[group + 1]):
+        _histogram(codes, right[members.nodes[member]], counts)
         _sum_outer(counts, shape)
-        prices = (costs[group, 0], costs[group, 1], costs[group, 2], members[2][member])
-        _update(reach, shared, counts, shape, prices, len(codes), members[1][member], best)
+        prices = (costs[0], costs[1], costs[2], members.costs[member])
+        _update(reach, shared, counts, shape, prices, len(codes), members.numbers[member], best)
 
 
 @compiled
-def _encode(grid: tuple[Bins, Ints], stages: Ints, codes: Ints) -> tuple[int, int, int]:
+def _encode(images: BinnedImages, stages: Ints, codes: Ints) -> Shape:
     """Write each image's place in the histogram; return the choices of the three stages."""
-    bins, choices = grid
+    bins, choices = images.bins, images.choices
     codes[:] = 0
     shape = np.ones(3, np.int64)
     for stage in range(3):
@@ -105,7 +162,7 @@ def _histogram(codes: Ints, right: Bools, counts: Counts) -> None:
 
 
 @compiled
-def _sum_outer(counts: Counts, shape: tuple[int, int, int]) -> None:
+def _sum_outer(counts: Counts, shape: Shape) -> None:
     """Turn a histogram into prefix sums along its first two axes, in place."""
     plane = shape[1] * shape[2]
     for cell in range(plane, shape[0] * plane):
@@ -116,7 +173,7 @@ def _sum_outer(counts: Counts, shape: tuple[int, int, int]) -> None:
 
 
 @compiled
-def _sum_inner(counts: Counts, shape: tuple[int, int, int]) -> None:
+def _sum_inner(counts: Counts, shape: Shape) -> None:
     for line in range(shape[0] * shape[1]):
         run = np.int32(0)
         for cell in range(line * shape[2], (line + 1) * shape[2]):
@@ -125,7 +182,7 @@ def _sum_inner(counts: Counts, shape: tuple[int, int, int]) -> None:
 
 
 @compiled
-def _count_reach(codes: Ints, reach: Counts, shape: tuple[int, int, int]) -> None:
+def _count_reach(codes: Ints, reach: Counts, shape: Shape) -> None:
     """Count the images that reach the last stage in each cell."""
     reach[:] = 0
     for code in codes:
@@ -135,9 +192,7 @@ def _count_reach(codes: Ints, reach: Counts, shape: tuple[int, int, int]) -> Non
 
 
 @compiled
-def _count_shared(
-    codes: Ints, right: Bools, nodes: Ints, shared: Counts, counts: Counts, shape: tuple[int, int, int]
-) -> None:
+def _count_shared(codes: Ints, right: Bools, nodes: Ints, shared: Counts, counts: Counts, shape: Shape) -> None:
     """Count the right answers of those that leave before the last stage, in each cell."""
     plane = shape[1] * shape[2]
     shared[:] = 0
@@ -165,17 +220,17 @@ def _update(
     reach: Counts,
     shared: Counts,
     counts: Counts,
-    shape: tuple[int, int, int],
+    shape: Shape,
     prices: tuple[float, float, float, float],
     images: int,
     committee: int,
-    best: Best,
+    best: Cheapest,
 ) -> None:
     """Finish the prefix sums along the last axis and keep every cell that is the cheapest for its count.
 
     Equal costs go to the committee of the lower number, whatever thread meets it first.
     """
-    cost, committees, cells = best
+    cost, committees, cells = best.cost, best.committee, best.cell
     plane = shape[1] * shape[2]
     for i in range(shape[0]):
         at_second = prices[0] * images + prices[1] * reach[(i + 1) * plane - 1]
