@@ -23,15 +23,17 @@ from rich.progress import track
 from rich.table import Table
 
 from build_cascade.choice import Goal, choose
+from build_cascade.committee import Candidate
 from build_cascade.evaluation import wilson_interval
+from build_cascade.frontier_search import search_frontier
 from build_cascade.guarantee import Promise, choose_certified, right_answers, single
-from build_cascade.search import Candidate, Space, search
+from build_cascade.search_space import SearchSpace
 from build_cascade.topk import SparsePredictions, read_npz_folder
 from build_engines.costs.costs import Costs
 
 POOL = ("squeezenet1_1", "resnet18", "resnet34", "densenet121", "resnet50", "resnet101", "resnet152")
 REFERENCES = ("resnet50", "resnet101", "resnet152")
-SPACE = Space(confidences=("margin",), ratios=(1.0,), max_stages=3)
+SPACE = SearchSpace(confidences=("margin",), ratios=(1.0,), max_stages=3)
 CHOOSE, CERTIFY = 10_000, 15_000
 Rows = npt.NDArray[np.intp]
 PROMISE = Promise(tolerance=0.005, risk=0.1)
@@ -52,7 +54,7 @@ def trials(data: SparsePredictions, costs: Costs, seed: int) -> dict[str, dict[s
     choosing, certifying = (data.rows(part) for part in np.split(order[: CHOOSE + CERTIFY], [CHOOSE]))
     held_out = order[CHOOSE + CERTIFY :]
     both = data.rows(order[: CHOOSE + CERTIFY])
-    found, found_on_both = search(choosing, costs, SPACE), search(both, costs, SPACE)
+    found, found_on_both = search_frontier(choosing, costs, SPACE), search_frontier(both, costs, SPACE)
     result = {}
     for name in REFERENCES:
         certified = choose_certified(found, single(choosing, costs, name), certifying, PROMISE).candidate

@@ -12,17 +12,19 @@ from environment import write_result
 from rich.console import Console
 from rich.progress import track
 
+from build_cascade.committee import Candidate
 from build_cascade.evaluation import evaluate
+from build_cascade.frontier_search import search_frontier
 from build_cascade.guarantee import Promise, choose_certified, single, split
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, Space, search
+from build_cascade.search_space import SearchSpace
 from build_cascade.topk import read_npz_folder
 from cascade_core.gating import COMBINES, CONFIDENCES
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 REFERENCES = RESNETS[2:]
-PAPER = Space(confidences=("max_probability",), ratios=(1.0,))
-BEST = Space(confidences=("margin",), ratios=(1.25,))
+PAPER = SearchSpace(confidences=("max_probability",), ratios=(1.0,))
+BEST = SearchSpace(confidences=("margin",), ratios=(1.25,))
 PROMISE = Promise(tolerance=0.005, risk=0.05)
 CHOOSING_SHARE = 0.5
 
@@ -34,7 +36,7 @@ def resnets(data: Predictions, costs: Mapping[str, float], splits: int) -> list[
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in RESNETS[1:]}
     for seed in track(range(splits), "ResNets"):
         choosing, reporting = split(data.only(RESNETS), 0.5, seed)
-        frontier = search(choosing, costs, PAPER)
+        frontier = search_frontier(choosing, costs, PAPER)
         for name, pairs in found.items():
             chosen = _cheapest(frontier, single(choosing, costs, name).correct)
             pairs.append((costs[name] / chosen.mean_cost, _gain(reporting, costs, name, chosen)))
@@ -56,7 +58,7 @@ def combinations(data: Predictions, costs: Mapping[str, float], splits: int) -> 
         choosing, _ = split(data.only(RESNETS), 0.5, seed)
         for combine in COMBINES:
             for confidence in CONFIDENCES:
-                frontier = search(choosing, costs, Space((confidence,), (combine,), ratios=(1.0,)))
+                frontier = search_frontier(choosing, costs, SearchSpace((confidence,), (combine,), ratios=(1.0,)))
                 row = rows.setdefault((combine, confidence), {"combine": combine, "confidence": confidence})
                 for name in REFERENCES:
                     chosen = _cheapest(frontier, single(choosing, costs, name).correct)
@@ -71,10 +73,10 @@ def best_cascades(data: Predictions, costs: Mapping[str, float]) -> list[Row]:
     rows = []
     for name in track(REFERENCES, "best of all models"):
         for worst in (None, costs[name] * 1.5):
-            space = Space(BEST.confidences, ratios=BEST.ratios, max_stages=3, worst_cost=worst)
+            space = SearchSpace(BEST.confidences, ratios=BEST.ratios, max_stages=3, worst_cost=worst)
             floor = single(calibration, costs, name).correct - PROMISE.tolerance * len(calibration.class_ids)
-            naive = _cheapest(search(calibration, costs, space), floor)
-            on_half = search(choosing, costs, space)
+            naive = _cheapest(search_frontier(calibration, costs, space), floor)
+            on_half = search_frontier(choosing, costs, space)
             certified = choose_certified(on_half, single(choosing, costs, name), certifying, PROMISE).candidate
             for way, chosen in (("naive", naive), ("certified", certified)):
                 rows.append(_described(test, costs, name, chosen) | {"choice": way, "worst_cost_at_most": worst})

@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from build_cascade.committee import Committee, as_problem, stage_statistics
 from build_cascade.exhaustive.committees import Constraints, list_committees
 from build_cascade.exhaustive.grid import quantile_thresholds
+from build_cascade.exhaustive.grid_search import grid_search
 from build_cascade.exhaustive.rules import geometric_weights
-from build_cascade.exhaustive.search import search
 from build_cascade.exhaustive.sources import Problem
-from build_cascade.search import Committee, as_problem, stage_statistics
 from build_cascade.topk import SparsePredictions, read_npz_folder
 from build_engines.costs.costs import Costs
 from cascade_core.gating import GatingRule
@@ -55,7 +55,7 @@ def run(problem: Problem, stages: int) -> tuple[float, float, int]:
     """Search once; return wall seconds, CPU seconds of all threads, and the cascades evaluated."""
     wall_s, cpu_s = time.perf_counter(), time.process_time()
     committees = list_committees(problem.costs, Constraints(stages))
-    found = search(problem, EQUAL_WEIGHTS, committees=committees, thresholds=THRESHOLDS, threads=THREADS)
+    found = grid_search(problem, EQUAL_WEIGHTS, committees=committees, thresholds=THRESHOLDS, threads=THREADS)
     return time.perf_counter() - wall_s, time.process_time() - cpu_s, found.cells
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from build_cascade.committee import Candidate, Committee
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
+from build_cascade.frontier_search import committee_frontier
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, Committee, committee_frontier
 from build_engines.costs.costs import Costs
 from build_engines.pool.schema import Pool
 from cascade_core.spec import Cascade, OperatingPoint, Stage, as_written

@@ -12,13 +12,15 @@ from rich.progress import Progress, TaskID
 
 from build_cascade import pipeline
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
+from build_cascade.committee import Committee
 from build_cascade.errors import ChoiceError, GoalError, PredictionError
 from build_cascade.frontier_file import read_frontier
 from build_cascade.goals import BEST, goal_of, promise_of, reference_of
+from build_cascade.greedy_search import greedy_search
 from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
 from build_cascade.report.table import table
-from build_cascade.search import DEFAULT_CONFIDENCES, Committee, Space, greedy_candidate
+from build_cascade.search_space import DEFAULT_CONFIDENCES, SearchSpace
 from build_cascade.served_throughput import Speeds, measure_speeds
 from build_cascade.settings import keep_settings
 from build_cascade.topk import read_npy_pairs, read_npz_folder
@@ -150,7 +152,7 @@ def search(
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
     bench = _read_bench(build, costs)
-    space = Space(
+    space = SearchSpace(
         confidences=_known("confidence", confidence or DEFAULT_CONFIDENCES, CONFIDENCES),
         combines=_known("combine", combine or COMBINES[:1], COMBINES),
         max_stages=stages,
@@ -192,7 +194,7 @@ def greedy(
     bench = _read_bench(build, costs)
     _known("confidence", [confidence], CONFIDENCES)
     compared = reference_of(reference, bench)
-    chosen = greedy_candidate(bench.calibration, bench.costs, compared, alpha, confidence, stages)
+    chosen = greedy_search(bench.calibration, bench.costs, compared, alpha, confidence, stages)
     accuracy = alpha * bench.on_calibration(Committee.of([compared])).accuracy
     cascade = write_down(build.pool, chosen, bench, Goal(accuracy), NO_GUARANTEE, compared)
     _write(file, cascade)

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
+from build_cascade.committee import Committee
 from build_cascade.predictions import Predictions
-from build_cascade.search import Committee
 from cascade_core.gating import Outcome, replay
 
 CONFIDENCE_LEVEL = 0.95

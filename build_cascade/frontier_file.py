@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import BaseModel, TypeAdapter
 
+from build_cascade.committee import Candidate, Committee
 from build_cascade.errors import ChoiceError
-from build_cascade.search import Candidate, Committee
 from build_engines.support.atomic_files import write_text_whole
 from cascade_core.gating import GatingRule
 

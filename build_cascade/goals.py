@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from build_cascade.choice import Bench, Goal
+from build_cascade.committee import Committee
 from build_cascade.errors import GoalError
 from build_cascade.guarantee import ACCURACY, CONSISTENCY, Promise
-from build_cascade.search import Committee
 
 BEST = "best"
 

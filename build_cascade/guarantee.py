@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.certify import Flags, accuracy_p_value, consistency_p_value, images_needed, walk
+from build_cascade.committee import Candidate, Committee, stage_statistics
 from build_cascade.exhaustive.frontier import exit_places
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, Committee, stage_statistics
 
 ACCURACY, CONSISTENCY = "accuracy", "consistency"
 Answers = npt.NDArray[np.integer[Any]]

@@ -12,14 +12,17 @@ from typing import Any
 import yaml
 
 from build_cascade.choice import Bench, Goal, choose
+from build_cascade.committee import Candidate
 from build_cascade.errors import PredictionError
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.frontier_file import write_frontier
+from build_cascade.frontier_search import free_weight_frontier
+from build_cascade.frontier_search import search_frontier as find_frontier
 from build_cascade.guarantee import Guaranteed, Promise, choose_certified, single, split
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
 from build_cascade.provenance import check_notes
-from build_cascade.search import Candidate, Space, search, weigh_freely
+from build_cascade.search_space import SearchSpace
 from build_cascade.topk import SparsePredictions, read_set, write_set
 from build_engines.costs.costs import Costs
 from build_engines.images.folder import ImageFolder
@@ -101,7 +104,7 @@ def read_bench(build: PoolBuild, costs_file: Path | None = None) -> Bench:
 
 
 def search_frontier(
-    bench: Bench, build: PoolBuild, space: Space, tell: OnProgress, weighed_for: Goal | None = None
+    bench: Bench, build: PoolBuild, space: SearchSpace, tell: OnProgress, weighed_for: Goal | None = None
 ) -> list[Candidate]:
     """Search on the calibration images and keep the frontier.
 
@@ -112,10 +115,10 @@ def search_frontier(
         tell: Told of a title, what is done, and the total.
         weighed_for: The stages that reach this goal get free weights, one a stage, in a second search.
     """
-    found = search(bench.calibration, bench.costs, space, partial(tell, "searching"))
+    found = find_frontier(bench.calibration, bench.costs, space, partial(tell, "searching"))
     if weighed_for is not None:
         chosen = choose(found, len(bench.calibration.class_ids), weighed_for).committee
-        weighed = weigh_freely(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))
+        weighed = free_weight_frontier(bench.calibration, bench.costs, chosen, partial(tell, "weighing"))
         found = undominated([*found, *weighed], lambda candidate: candidate.correct)
     write_frontier(build.frontier, found)
     return found
@@ -124,7 +127,7 @@ def search_frontier(
 def search_certified(
     bench: Bench,
     build: PoolBuild,
-    space: Space,
+    space: SearchSpace,
     promise: Promise,
     reference: str,
     tell: OnProgress,

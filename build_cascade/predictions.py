@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.errors import PredictionError
-from build_cascade.exhaustive.sources import DensePredictions, TopKPredictions
+from build_cascade.exhaustive.sources import DenseSource, TopKSource
 from build_engines.images.folder import ImageFolder
 from build_engines.support.atomic_files import write_text_whole, write_whole
 
@@ -70,9 +70,9 @@ class Predictions:
         """Return the predictions on some of the images."""
         return type(self)(self.class_ids[chosen], {name: array[chosen] for name, array in self.probabilities.items()})
 
-    def source(self) -> DensePredictions | TopKPredictions:
+    def source(self) -> DenseSource | TopKSource:
         """Return the probabilities as the exhaustive search takes them."""
-        return DensePredictions(list(self.probabilities.values()))
+        return DenseSource(list(self.probabilities.values()))
 
     @classmethod
     def read(cls, folder: Path, names: Sequence[str]) -> Self:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from build_cascade.errors import PredictionError
-from build_cascade.exhaustive.sources import TopKPredictions
+from build_cascade.exhaustive.sources import TopKSource
 from build_cascade.predictions import Predictions, Probabilities, save_array
 from build_engines.costs.costs import Costs
 from build_engines.support.atomic_files import write_text_whole, write_whole
@@ -39,10 +39,10 @@ class TopK(Mapping[str, Probabilities]):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def source(self) -> TopKPredictions:
+    def source(self) -> TopKSource:
         """Return them as the exhaustive search takes them."""
         ids, probabilities = zip(*self.pairs.values(), strict=True)
-        return TopKPredictions(ids, probabilities, self.classes)
+        return TopKSource(ids, probabilities, self.classes)
 
     def _make_dense(self, name: str) -> Probabilities:
         ids, probabilities = self.pairs[name]
@@ -75,7 +75,7 @@ class SparsePredictions(Predictions):
         pairs = {name: self.probabilities.pairs[name] for name in names}
         return type(self)(self.class_ids, TopK(pairs, self.probabilities.classes))
 
-    def source(self) -> TopKPredictions:
+    def source(self) -> TopKSource:
         """Return the probabilities as the exhaustive search takes them."""
         return self.probabilities.source()
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-Committee = tuple[int, ...]
+ModelIndices = tuple[int, ...]
 Ints = npt.NDArray[np.int32]
 
 
@@ -31,7 +31,7 @@ class Constraints:
     all_orders: bool = False
 
 
-def list_committees(costs: npt.NDArray[np.float64], constraints: Constraints) -> list[Committee]:
+def list_committees(costs: npt.NDArray[np.float64], constraints: Constraints) -> list[ModelIndices]:
     """Return the committees allowed, in lexicographic order of the models' rank by cost."""
     ranked = [int(model) for model in np.argsort(costs, kind="stable")]
     choose = itertools.permutations if constraints.all_orders else itertools.combinations
@@ -45,7 +45,7 @@ def list_committees(costs: npt.NDArray[np.float64], constraints: Constraints) ->
     return sorted(found, key=lambda committee: [rank[model] for model in committee])
 
 
-def _allowed(committee: Committee, costs: npt.NDArray[np.float64], constraints: Constraints) -> bool:
+def _allowed(committee: ModelIndices, costs: npt.NDArray[np.float64], constraints: Constraints) -> bool:
     if constraints.worst_cost is not None and worst_cost(committee, costs) > constraints.worst_cost:
         return False
     return constraints.must_include.issubset(committee)
@@ -80,7 +80,7 @@ class Tree(NamedTuple):
         return int(self.inner.max(initial=-1)) + 1
 
 
-def build_tree(committees: Sequence[Committee]) -> Tree:
+def build_tree(committees: Sequence[ModelIndices]) -> Tree:
     """Return the tree of the committees and all their prefixes."""
     prefixes = {committee[:size] for committee in committees for size in range(1, len(committee) + 1)}
     nodes = sorted(prefixes)
@@ -101,7 +101,7 @@ def build_tree(committees: Sequence[Committee]) -> Tree:
     )
 
 
-def chunked(committees: Sequence[Committee], size: int) -> Iterator[tuple[int, Sequence[Committee]]]:
+def chunked(committees: Sequence[ModelIndices], size: int) -> Iterator[tuple[int, Sequence[ModelIndices]]]:
     """Yield (index of the first, committees) of at most `size`; neighbours share prefixes."""
     for start in range(0, len(committees), size):
         yield start, committees[start : start + size]

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from build_cascade.exhaustive.committees import Committee, worst_cost
+from build_cascade.exhaustive.committees import ModelIndices, worst_cost
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.sources import Problem
@@ -20,8 +20,8 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Point:
-    """Name one cascade of a frontier.
+class FrontierPoint:
+    """One cascade of a frontier.
 
     Attributes:
         right: Images that it answers right.
@@ -33,31 +33,31 @@ class Point:
 
     right: int
     mean_cost: float
-    committee: Committee
+    committee: ModelIndices
     cell: int
     rule: GatingRule
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Hold a committee that every image runs whole; its mean cost is its worst cost."""
+    """A committee that every image runs whole; its mean cost is its worst cost."""
 
     right: int
     cost: float
-    committee: Committee
+    committee: ModelIndices
     rule: GatingRule
 
 
 @dataclass(frozen=True)
 class Frontier:
-    """Hold the best of every cascade that was searched, on N images.
+    """The cheapest cascade for each number of right answers, of all that were searched on N images.
 
     Attributes:
         rule: Of all of them.
         thresholds: T, the most thresholds a stage was tried with.
         committees: All that were to be searched.
         mean_cost: float64 [N+1], by the number of right answers; inf where no cascade has that many.
-        committee: int32 [N+1], the place of the best in `committees`; meaningless at inf.
+        committee: int32 [N+1], the index of the cheapest in `committees`; meaningless at inf.
         cell: int32 [N+1], its cell.
         ensemble_right: int32 [committees], right answers of each with nobody leaving early; -1 where not
             searched.
@@ -67,7 +67,7 @@ class Frontier:
 
     rule: GatingRule
     thresholds: int
-    committees: Sequence[Committee]
+    committees: Sequence[ModelIndices]
     mean_cost: npt.NDArray[np.float64]
     committee: npt.NDArray[np.int32]
     cell: npt.NDArray[np.int32]
@@ -75,14 +75,14 @@ class Frontier:
     cells: int
     complete: bool
 
-    def points(self) -> list[Point]:
+    def points(self) -> list[FrontierPoint]:
         """Return the cascades that none beats in both accuracy and mean cost, cheapest first."""
         best_above = np.minimum.accumulate(self.mean_cost[::-1])[::-1]
         dearer = np.append(best_above[1:], math.inf)
         kept = np.flatnonzero((self.mean_cost < dearer) & np.isfinite(self.mean_cost))
         return [self._point(int(right)) for right in kept]
 
-    def cheapest(self, least_right: int) -> Point | None:
+    def cheapest(self, least_right: int) -> FrontierPoint | None:
         """Return the cheapest cascade with at least `least_right` right answers, None if there is none."""
         tail = self.mean_cost[least_right:]
         if not len(tail) or not np.isfinite(tail.min()):
@@ -98,13 +98,13 @@ class Frontier:
             if right >= 0
         ]
 
-    def _point(self, right: int) -> Point:
+    def _point(self, right: int) -> FrontierPoint:
         committee = self.committees[self.committee[right]]
-        return Point(right, float(self.mean_cost[right]), committee, int(self.cell[right]), self.rule)
+        return FrontierPoint(right, float(self.mean_cost[right]), committee, int(self.cell[right]), self.rule)
 
 
 class Costed(Protocol):
-    """Anything with a mean cost."""
+    """Anything that has a mean cost."""
 
     @property
     def mean_cost(self) -> float:
@@ -123,14 +123,14 @@ def undominated(points: Iterable[C], right: Callable[[C], int]) -> list[C]:
     return kept
 
 
-def merged(points: Iterable[Point]) -> list[Point]:
+def merge_points(points: Iterable[FrontierPoint]) -> list[FrontierPoint]:
     """Merge the frontiers of several settings."""
     return undominated(points, lambda point: point.right)
 
 
 @dataclass(frozen=True)
-class Cascade:
-    """Hold a cascade with what it does on N images.
+class ScoredCascade:
+    """A cascade, and what it does on N images.
 
     Attributes:
         committee: The K models, in order.
@@ -142,7 +142,7 @@ class Cascade:
         worst_cost: Of an image that runs every stage.
     """
 
-    committee: Committee
+    committee: ModelIndices
     rule: GatingRule
     thresholds: tuple[float, ...]
     right: int
@@ -163,7 +163,9 @@ def exit_places(statistics: Sequence[PrefixStatistics], thresholds: Sequence[flo
     return np.asarray(np.array(confident).argmax(axis=0))
 
 
-def evaluate(problem: Problem, committee: Committee, rule: GatingRule, thresholds: Sequence[float]) -> Cascade:
+def score_cascade(
+    problem: Problem, committee: ModelIndices, rule: GatingRule, thresholds: Sequence[float]
+) -> ScoredCascade:
     """Count what a cascade does on a pool's images; the thresholds may come from elsewhere.
 
     Args:
@@ -178,22 +180,22 @@ def evaluate(problem: Problem, committee: Committee, rule: GatingRule, threshold
     reach = [int((left >= place).sum()) for place in range(len(committee))]
     cost = _mean_cost(problem, committee, reach)
     worst = worst_cost(committee, problem.costs)
-    return Cascade(committee, rule, tuple(thresholds), right, tuple(reach), cost, worst)
+    return ScoredCascade(committee, rule, tuple(thresholds), right, tuple(reach), cost, worst)
 
 
-def grids_of(problem: Problem, committee: Committee, rule: GatingRule, thresholds: int) -> list[Floats]:
+def grids_of(problem: Problem, committee: ModelIndices, rule: GatingRule, thresholds: int) -> list[Floats]:
     """Return the thresholds that a search tried at each stage but the last, inf for "nobody exits" among them."""
     prefixes = prefix_statistics(problem, committee, rule)[:-1]
     return [np.append(quantile_thresholds(stage.confidence, thresholds), np.inf) for stage in prefixes]
 
 
-def thresholds_of(point: Point, grids: Sequence[Floats]) -> tuple[float, ...]:
+def thresholds_of(point: FrontierPoint, grids: Sequence[Floats]) -> tuple[float, ...]:
     """Return the thresholds of a point's cell on the grids of its committee."""
     places = np.unravel_index(point.cell, [len(grid) for grid in grids]) if grids else ()
     return tuple(float(grid[place]) for grid, place in zip(grids, places, strict=True))
 
 
-def _mean_cost(problem: Problem, committee: Committee, reach: Sequence[int]) -> float:
+def _mean_cost(problem: Problem, committee: ModelIndices, reach: Sequence[int]) -> float:
     """Return the sum of cost times images reached, over N, in the kernel's order: equal to the bit."""
     total = 0.0
     for model, count in zip(committee, reach, strict=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from build_cascade.exhaustive.frontier import Cascade, evaluate
+from build_cascade.exhaustive.frontier import ScoredCascade, score_cascade
 from build_cascade.exhaustive.grid import between
 from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.exhaustive.sources import Problem
@@ -36,7 +36,7 @@ def greedy(
     alpha: float = 1.0,
     confidence: str = "max_probability",
     max_stages: int | None = None,
-) -> Cascade:
+) -> ScoredCascade:
     """Build a cascade that is as accurate as `alpha` times the reference model.
 
     Each round takes, for every model not yet used, the largest set of its surest remaining images on which it
@@ -66,7 +66,7 @@ def greedy(
     stages = _choose_stages(problem, reference, alpha, confidence, max_stages or len(problem.names))
     committee = tuple(stage.model for stage in stages)
     rule = GatingRule((1.0,) * len(stages), confidence, "last")
-    return evaluate(problem, committee, rule, [stage.threshold for stage in stages[:-1]])
+    return score_cascade(problem, committee, rule, [stage.threshold for stage in stages[:-1]])
 
 
 def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: str, max_stages: int) -> list[_Stage]:

@@ -22,7 +22,7 @@ _BLOCK_BYTES = 128 * 2**20
 _SUM_TOLERANCE = 0.02  # float16 rounds each of C numbers
 
 
-class Predictions(Protocol):
+class PredictionSource(Protocol):
     """Probabilities of M models on N images of C classes."""
 
     models: int
@@ -36,7 +36,7 @@ class Predictions(Protocol):
         """Raise ValueError at the first row that is not a probability distribution."""
 
 
-class DensePredictions:
+class DenseSource:
     """Hold one float16 array [N, C] a model; memory maps stay on disk and are read block by block."""
 
     def __init__(self, arrays: Sequence[Array]) -> None:
@@ -67,7 +67,7 @@ class DensePredictions:
                 _refuse(np.abs(rows.sum(axis=1) - 1) > _SUM_TOLERANCE, model, start, "does not sum to one")
 
 
-class TopKPredictions:
+class TopKSource:
     """Hold the k most probable classes of each image; the rest counts as zero."""
 
     def __init__(
@@ -127,7 +127,7 @@ class Problem:
 
     names: tuple[str, ...]
     costs: npt.NDArray[np.float64]
-    predictions: Predictions
+    predictions: PredictionSource
     labels: Ints
 
     def __post_init__(self) -> None:
@@ -187,7 +187,7 @@ class RowBlocks:
 
     def _widest(self) -> int:
         source = self._problem.predictions
-        if isinstance(source, TopKPredictions):
+        if isinstance(source, TopKSource):
             return min(source.classes, len(self._chosen) * source._ids.shape[2])
         return source.classes
 

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from build_cascade.choice import Bench
+from build_cascade.committee import Candidate, Committee, as_problem
 from build_cascade.errors import ChoiceError
 from build_cascade.evaluation import Evaluation
-from build_cascade.exhaustive import frontier as exhaustive
+from build_cascade.exhaustive.frontier import score_cascade
 from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
-from build_cascade.report.spread import spread
-from build_cascade.search import Candidate, Committee, as_problem
-from cascade_core.gating import UNREACHABLE
+from build_cascade.report.log_spacing import log_spaced
 from cascade_core.spec import MAX_STAGES, Cascade
 
 SINGLE = "single"
@@ -84,16 +83,16 @@ class Report:
         rows = (*_single_rows(bench), *_cascade_rows(bench, cascade, committee))
         line = [
             Members(c.committee.stages, on_test(bench, c.committee, c.thresholds))
-            for c in spread(frontier, DRAWN_FRONTIER, lambda candidate: candidate.mean_cost)
+            for c in log_spaced(frontier, DRAWN_FRONTIER, lambda candidate: candidate.mean_cost)
         ]
         chosen = next(row.evaluation for row in rows if row.kind == CASCADE)
         several = [m for m in line if len(m.stages) > 1 and m.evaluation != chosen]
         return cls(
             rows=rows,
             frontier=tuple(line),
-            stars=tuple(spread(several, STARS, lambda members: members.evaluation.mean_cost, chosen.mean_cost)),
+            stars=tuple(log_spaced(several, STARS, lambda members: members.evaluation.mean_cost, chosen.mean_cost)),
             ensembles=tuple(
-                Members(found.stages, on_test(bench, found, [UNREACHABLE] * (len(found.stages) - 1)))
+                Members(found.stages, on_test(bench, found, found.ensemble_thresholds))
                 for found in best_ensembles(bench.calibration, bench.costs)
             ),
             curves=tuple(curves(bench.test, committee, cascade.thresholds)),
@@ -129,7 +128,7 @@ def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()
     if len(committee.stages) > MAX_STAGES:  # no cascade, but the ensemble of a large pool
         return bench.on_test(committee, thresholds)
     problem = as_problem(bench.test.only(committee.stages), bench.costs)
-    seen = exhaustive.evaluate(problem, tuple(range(len(committee.stages))), committee.rule, thresholds)
+    seen = score_cascade(problem, tuple(range(len(committee.stages))), committee.rule, thresholds)
     left = [here - there for here, there in zip(seen.reach, (*seen.reach[1:], 0), strict=True)]
     exit_rates = tuple(count / problem.images for count in left)
     return Evaluation(problem.images, seen.right, exit_rates, seen.mean_cost, seen.worst_cost)
@@ -138,8 +137,8 @@ def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()
 def _single_rows(bench: Bench) -> list[Row]:
     by_cost = sorted(bench.test.names, key=lambda name: bench.costs[name])
     singles = [Row(name, SINGLE, on_test(bench, Committee.of([name]))) for name in by_cost]
-    everyone = on_test(bench, Committee.of(by_cost), [UNREACHABLE] * (len(by_cost) - 1))
-    return [*singles, Row(ENSEMBLE, "ensemble", everyone)]
+    everyone = Committee.of(by_cost)
+    return [*singles, Row(ENSEMBLE, "ensemble", on_test(bench, everyone, everyone.ensemble_thresholds))]
 
 
 def _cascade_rows(bench: Bench, cascade: Cascade, committee: Committee) -> list[Row]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from build_cascade.committee import Committee, stage_statistics
 from build_cascade.exhaustive.scoring import PrefixStatistics
 from build_cascade.predictions import Predictions
-from build_cascade.search import Committee, stage_statistics
 
 Floats = npt.NDArray[np.float64]
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from build_cascade.exhaustive import search as exhaustive
-from build_cascade.exhaustive.committees import Committee as Places
-from build_cascade.exhaustive.committees import Constraints, list_committees
+from build_cascade.committee import Committee, as_problem
+from build_cascade.exhaustive.committees import Constraints, ModelIndices, list_committees
 from build_cascade.exhaustive.frontier import Ensemble
+from build_cascade.exhaustive.grid_search import grid_search
 from build_cascade.exhaustive.rules import geometric_weights
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
-from build_cascade.search import Committee, as_problem
 from cascade_core.gating import GatingRule
 from cascade_core.spec import MAX_STAGES
 
@@ -36,10 +35,10 @@ def best_ensembles(predictions: Predictions, costs: Mapping[str, float]) -> list
     ]
 
 
-def _ensembles(problem: Problem, committees: list[Places]) -> list[Ensemble]:
+def _ensembles(problem: Problem, committees: list[ModelIndices]) -> list[Ensemble]:
     """Count right answers with nobody leaving; one threshold a stage, the fewest there can be, is tried as well."""
     rule = GatingRule(geometric_weights(1.0, MAX_STAGES))
-    found = exhaustive.search(problem, rule, committees=committees, thresholds=1)
+    found = grid_search(problem, rule, committees=committees, thresholds=1)
     return found.ensembles(problem.costs)
 
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from build_cascade.committee import Candidate, Committee
 from build_cascade.errors import GoalError
+from build_cascade.frontier_search import search_frontier
 from build_cascade.goals import goal_of, promise_of
 from build_cascade.guarantee import Promise, choose_certified, safest_first, single, split
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, Committee, search
 
 COSTS = {"cheap": 1.0, "dear": 10.0}
 
@@ -34,7 +35,7 @@ def certified(images, promise, forget_labels=False):
     choosing, certifying = split(two_backbones(images), 0.5, seed=1)
     if forget_labels:
         certifying = replace(certifying, class_ids=np.zeros_like(certifying.class_ids))
-    return choose_certified(search(choosing, COSTS), single(choosing, COSTS, "dear"), certifying, promise)
+    return choose_certified(search_frontier(choosing, COSTS), single(choosing, COSTS, "dear"), certifying, promise)
 
 
 def test_a_cheaper_cascade_is_certified_on_enough_images():

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, write_down
+from build_cascade.committee import Candidate, Committee
+from build_cascade.frontier_search import free_weight_frontier, search_frontier
+from build_cascade.greedy_search import greedy_search
 from build_cascade.guarantee import Promise, choose_certified, single, split
 from build_cascade.predictions import Predictions
-from build_cascade.search import Candidate, Committee, Space, greedy_candidate, search, weigh_freely
+from build_cascade.search_space import SearchSpace
 from build_engines.costs.costs import Costs
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import LABELS, backbone_entry, write_pool
@@ -36,23 +39,25 @@ def predictions_of(seed: int, images: int) -> Predictions:
 
 
 def searched(predictions, generator):
-    frontier = search(predictions, COSTS, Space(("margin",), ("mean", "last")))
+    frontier = search_frontier(predictions, COSTS, SearchSpace(("margin",), ("mean", "last")))
     return frontier[generator.integers(len(frontier))]
 
 
 def grown_greedily(predictions, generator):
-    return greedy_candidate(predictions, COSTS, DEAREST, generator.uniform(0.5, 1.0))
+    return greedy_search(predictions, COSTS, DEAREST, generator.uniform(0.5, 1.0))
 
 
 def certified(predictions, generator):
     """Its right answers are counted on a half of the images."""
     choosing, certifying = split(predictions, 0.5, 0)
-    found = choose_certified(search(choosing, COSTS), single(choosing, COSTS, DEAREST), certifying, Promise(0.4, 0.4))
+    found = choose_certified(
+        search_frontier(choosing, COSTS), single(choosing, COSTS, DEAREST), certifying, Promise(0.4, 0.4)
+    )
     return found.candidate
 
 
 def freely_weighed(predictions, generator):
-    frontier = weigh_freely(predictions, COSTS, Committee.of(["small", DEAREST]))
+    frontier = free_weight_frontier(predictions, COSTS, Committee.of(["small", DEAREST]))
     return frontier[generator.integers(len(frontier))]
 
 
@@ -84,8 +89,8 @@ def test_a_slower_operating_point_is_never_less_accurate(pool, choose, seed, ima
 
 def test_fast_loses_a_percent_of_the_images_at_most_and_is_cheaper(pool):
     predictions = predictions_of(0, 300)
-    fast, balanced, _, accurate = points_of(pool, search(predictions, COSTS)[-1], predictions)
+    fast, balanced, _, accurate = points_of(pool, search_frontier(predictions, COSTS)[-1], predictions)
     assert fast[0] < balanced[0]
     assert balanced[1] - 0.01 <= fast[1]
-    halved = replace(search(predictions, COSTS)[-1], correct=0, mean_cost=0.0)
+    halved = replace(search_frontier(predictions, COSTS)[-1], correct=0, mean_cost=0.0)
     assert points_of(pool, halved, predictions) == [fast, balanced, balanced, accurate]  # all is counted anew

@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 
 from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
 from build_cascade.cli import app
+from build_cascade.committee import Committee
 from build_cascade.errors import ChoiceError
+from build_cascade.frontier_search import search_frontier
 from build_cascade.pipeline import import_set
 from build_cascade.predictions import Predictions
 from build_cascade.report.content import Report, committee_of, on_test
@@ -23,17 +25,16 @@ from build_cascade.report.ensembles import best_ensembles
 from build_cascade.report.page import write_report
 from build_cascade.report.table import accuracy_in_words, cost_in_words, exits_in_words, table
 from build_cascade.report.words import saving
-from build_cascade.search import Committee, search
 from build_cascade.topk import SparsePredictions, TopK
 from build_engines.costs.costs import Costs
 from build_engines.pool.schema import load_pool
-from cascade_core.gating import UNREACHABLE
 from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 NAMES = ("small", "medium", "large")
 ACCURATE = Goal(accuracy_at_least=0.8)
 COSTS = Costs({"small": 0.1, "medium": 0.3, "large": 0.9}, source="counted by hand")
 IMAGES = 300
+INFINITE = float("inf")
 
 
 def predictions(seed, names=NAMES, images=IMAGES):
@@ -69,7 +70,7 @@ def imported_bench():
 
 def choice(folder, bench, goal=ACCURATE):
     pool = load_pool(write_pool(folder, *(backbone_entry(name) for name in bench.test.names)))
-    frontier = search(bench.calibration, bench.costs)
+    frontier = search_frontier(bench.calibration, bench.costs)
     return write_down(pool, choose(frontier, IMAGES, goal), bench, goal, NO_GUARANTEE, bench.best_single()), frontier
 
 
@@ -102,7 +103,7 @@ def test_every_row_is_what_the_gate_replays(tmp_path, bench):
     report = Report.of(bench, cascade, frontier)
     committee = committee_of(cascade)
     expected = {name: bench.on_test(Committee.of([name])) for name in NAMES}
-    expected["ensemble of all"] = bench.on_test(Committee.of(NAMES), [UNREACHABLE] * 2)
+    expected["ensemble of all"] = bench.on_test(Committee.of(NAMES), [INFINITE] * 2)
     expected["cascade"] = bench.on_test(committee, cascade.thresholds)
     for name in cascade.operating_points:
         expected[f"  {name}"] = bench.on_test(committee, cascade.thresholds_at(name))
@@ -128,7 +129,7 @@ def test_line_stars_and_squares_are_what_the_gate_replays(tmp_path, bench):
     assert all(star in report.frontier and star.evaluation != report.chosen.evaluation for star in report.stars)
     for members in report.ensembles:
         committee = Committee.of(members.stages)
-        assert_alike(members.evaluation, bench.on_test(committee, [UNREACHABLE] * (len(members.stages) - 1)))
+        assert_alike(members.evaluation, bench.on_test(committee, [INFINITE] * (len(members.stages) - 1)))
 
 
 def test_the_page_shows_the_numbers_of_the_replay(tmp_path, bench):
@@ -270,8 +271,8 @@ def test_no_ensemble_on_the_frontier_is_beaten_on_calibration(seed):
     pool = Predictions(generator.integers(0, 5, IMAGES), noise)  # no backbone is better: dear ensembles are beaten
     bench = Bench(pool, pool, COSTS)
     found = best_ensembles(bench.calibration, bench.costs)
-    seen = [bench.on_calibration(c, [UNREACHABLE] * (len(c.stages) - 1)) for c in found]
-    every = [bench.on_calibration(Committee.of(c), [UNREACHABLE] * (len(c) - 1)) for c in committees(NAMES)]
+    seen = [bench.on_calibration(c, [INFINITE] * (len(c.stages) - 1)) for c in found]
+    every = [bench.on_calibration(Committee.of(c), [INFINITE] * (len(c) - 1)) for c in committees(NAMES)]
     kept = [e for e in every if not any(o.mean_cost < e.mean_cost and o.correct >= e.correct for o in every)]
     assert {e.correct for e in seen} == {e.correct for e in kept}
     assert len(seen) == len(kept)
@@ -291,4 +292,4 @@ def test_kernels_and_gate_agree_beyond_four_backbones():
     names = tuple("abcdef")
     wide = Bench(predictions(2, names), predictions(3, names), Costs(dict.fromkeys(names, 1.0)))
     committee = Committee.of(names)
-    assert on_test(wide, committee, [UNREACHABLE] * 5) == wide.on_test(committee, [UNREACHABLE] * 5)
+    assert on_test(wide, committee, [INFINITE] * 5) == wide.on_test(committee, [INFINITE] * 5)

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from build_cascade.committee import Committee, stage_statistics
 from build_cascade.evaluation import evaluate
 from build_cascade.exhaustive.scoring import PrefixStatistics
 from build_cascade.predictions import Predictions
 from build_cascade.report.coverage import curves, risk_coverage
 from build_cascade.report.labels import Label, place
-from build_cascade.report.spread import spread
-from build_cascade.search import Committee, stage_statistics
+from build_cascade.report.log_spacing import log_spaced
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
 INFINITE = float("inf")
@@ -77,11 +77,11 @@ def test_one_confidence_for_all_is_one_point():
 
 def test_picks_are_spread_over_the_logarithm_and_away_from_what_is_taken():
     costs = [1.0, 1.1, 1.2, 10.0, 11.0, 100.0]
-    assert spread(costs, 3, float) == [1.0, 10.0, 100.0]
-    assert spread(costs, 3, float, taken=9.0) == [1.0, 100.0]
-    assert spread(costs, 6, float) == costs
-    assert spread([], 3, float) == []
-    assert spread([5.0], 3, float, taken=5.0) == []
+    assert log_spaced(costs, 3, float) == [1.0, 10.0, 100.0]
+    assert log_spaced(costs, 3, float, taken=9.0) == [1.0, 100.0]
+    assert log_spaced(costs, 6, float) == costs
+    assert log_spaced([], 3, float) == []
+    assert log_spaced([5.0], 3, float, taken=5.0) == []
 
 
 def test_names_cover_neither_each_other_nor_the_points():

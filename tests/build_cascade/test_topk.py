@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from build_cascade.committee import Candidate, Committee, stage_statistics
 from build_cascade.errors import PredictionError
 from build_cascade.evaluation import evaluate, outcome_of
 from build_cascade.exhaustive.frontier import exit_places
+from build_cascade.frontier_search import search_frontier
 from build_cascade.guarantee import answers, right_answers, split
 from build_cascade.pipeline import import_set
-from build_cascade.search import Candidate, Committee, search, stage_statistics
 from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
 from build_engines.costs.costs import Costs
 
@@ -30,7 +31,7 @@ def sparse(seed=0, k=3):
 
 def test_what_is_found_on_top_k_is_what_the_gate_replays_on_dense_predictions():
     predictions = sparse()
-    for candidate in search(predictions, COSTS):
+    for candidate in search_frontier(predictions, COSTS):
         seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
         assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))
         assert right_answers(predictions, candidate).sum() == seen.correct

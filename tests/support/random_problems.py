@@ -11,7 +11,7 @@ import numpy.typing as npt
 from hypothesis import strategies as st
 
 from build_cascade.exhaustive.grid import quantile_thresholds
-from build_cascade.exhaustive.sources import DensePredictions, Problem, TopKPredictions
+from build_cascade.exhaustive.sources import DenseSource, Problem, TopKSource
 from cascade_core import gating
 from cascade_core.gating import GatingRule
 
@@ -59,11 +59,11 @@ def make_pool(
     topk: int | None = None,
 ) -> tuple[Problem, list[npt.NDArray[np.float16]]]:
     names = tuple(f"m{model}" for model in range(len(arrays)))
-    source: DensePredictions | TopKPredictions = DensePredictions(arrays)
+    source: DenseSource | TopKSource = DenseSource(arrays)
     dense = list(arrays)
     if topk is not None:
         pairs = [to_topk(rows, topk) for rows in arrays]
-        source = TopKPredictions([ids for ids, _ in pairs], [rows for _, rows in pairs], arrays[0].shape[1])
+        source = TopKSource([ids for ids, _ in pairs], [rows for _, rows in pairs], arrays[0].shape[1])
         dense = [source.dense(model) for model in range(len(arrays))]
     return Problem(names, np.array(costs, float), source, np.array(labels, np.int32)), dense
 

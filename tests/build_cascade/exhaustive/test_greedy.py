@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from build_cascade.exhaustive.committees import Constraints
 from build_cascade.exhaustive.greedy import greedy
-from build_cascade.exhaustive.search import search
+from build_cascade.exhaustive.grid_search import grid_search
 from tests.support.random_problems import (
     cost_and_right,
     dense_rows,
@@ -54,7 +54,7 @@ def test_cost_is_never_below_the_exhaustive_optimum(drawn, confidence, alpha):
     cascade = greedy(pool, 0, alpha, confidence)
     rule = equal_weights(confidence=confidence, combine="last")
     # At most 60 images: 255 thresholds are every place between two confidences.
-    found = search(pool, rule, Constraints(stages=min(3, len(cascade.committee)), all_orders=True), thresholds=255)
+    found = grid_search(pool, rule, Constraints(stages=min(3, len(cascade.committee)), all_orders=True), thresholds=255)
     if len(cascade.committee) <= 3:
         best = found.cheapest(cascade.right)
         assert best is not None

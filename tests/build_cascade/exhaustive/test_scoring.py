@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from build_cascade.exhaustive.compact import logarithms
 from build_cascade.exhaustive.rules import geometric_weights, rule_grid
 from build_cascade.exhaustive.scoring import prefix_statistics
-from build_cascade.exhaustive.sources import DensePredictions, Problem, RowBlocks, TopKPredictions
+from build_cascade.exhaustive.sources import DenseSource, Problem, RowBlocks, TopKSource
 from cascade_core import gating
 from cascade_core.gating import EPSILON, GatingRule
 from tests.support.random_problems import dense_rows, equal_weights, make_pool, pools, to_topk
@@ -71,7 +71,7 @@ def test_few_of_many_classes_are_kept():
 def test_float32_predictions_are_rounded_as_gating_rounds_them():
     rng = np.random.default_rng(1)
     rows = rng.dirichlet(np.ones(5), 40).astype(np.float32)
-    pool = Problem(("m",), np.ones(1), DensePredictions([rows]), np.zeros(40, np.int32))
+    pool = Problem(("m",), np.ones(1), DenseSource([rows]), np.zeros(40, np.int32))
     (stage,) = prefix_statistics(pool, (0,), equal_weights(confidence="margin"))
     np.testing.assert_array_equal(stage.confidence, gating.margin(gating.accumulate(None, rows, 1.0)))
 
@@ -80,7 +80,7 @@ def test_topk_of_different_widths():
     rng = np.random.default_rng(2)
     rows = [dense_rows(rng, 30, 6, "smooth") for _ in range(2)]
     pairs = [to_topk(rows[0], 2), to_topk(rows[1], 5)]
-    source = TopKPredictions([i for i, _ in pairs], [p for _, p in pairs], 6)
+    source = TopKSource([i for i, _ in pairs], [p for _, p in pairs], 6)
     source.check()
     assert (np.count_nonzero(source.dense(0), axis=1) <= 2).all()
 
@@ -102,23 +102,23 @@ def test_logarithms_of_every_float16():
 )
 def test_bad_rows_are_named(change, message):
     rows = dense_rows(np.random.default_rng(0), 8, 4, "smooth")
-    DensePredictions([rows]).check()
+    DenseSource([rows]).check()
     change(rows)
     with pytest.raises(ValueError, match=message):
-        DensePredictions([rows]).check()
+        DenseSource([rows]).check()
 
 
 def test_bad_topk_is_named():
     good = np.array([[0, 1], [2, 1]]), np.array([[0.5, 0.25], [0.75, 0.125]], np.float16)
     for ids, message in ([[0, 1], [2, 2]], "row 1 names a class twice"), ([[0, 1], [9, 1]], "beyond 2"):
         with pytest.raises(ValueError, match=message):
-            TopKPredictions([np.array(ids)], [good[1]], 3).check()
+            TopKSource([np.array(ids)], [good[1]], 3).check()
     with pytest.raises(ValueError, match="pairs"):
-        TopKPredictions([good[0]], [good[1][:1]], 3)
+        TopKSource([good[0]], [good[1][:1]], 3)
 
 
 def test_bad_pools_are_refused():
-    rows = DensePredictions([np.ones((2, 1), np.float16)])
+    rows = DenseSource([np.ones((2, 1), np.float16)])
     for names, costs, labels, message in (
         (("a", "b"), [1], [0, 0], "must agree"),
         (("a",), [0], [0, 0], "cost of a"),
@@ -129,7 +129,7 @@ def test_bad_pools_are_refused():
         with pytest.raises(ValueError, match=message):
             Problem(names, np.array(costs, float), rows, np.array(labels, np.int32))
     with pytest.raises(ValueError, match="one shape"):
-        DensePredictions([np.ones((2, 1), np.float16), np.ones((3, 1), np.float16)])
+        DenseSource([np.ones((2, 1), np.float16), np.ones((3, 1), np.float16)])
 
 
 def test_the_grid_of_rules_has_last_once_for_each_confidence():

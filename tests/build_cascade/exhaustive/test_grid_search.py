@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from build_cascade.exhaustive.committees import Constraints, list_committees, worst_cost
-from build_cascade.exhaustive.frontier import evaluate, grids_of, merged, thresholds_of
+from build_cascade.exhaustive.frontier import grids_of, merge_points, score_cascade, thresholds_of
 from build_cascade.exhaustive.grid import between, lay_grid, quantile_thresholds
+from build_cascade.exhaustive.grid_search import count_cells, grid_search
 from build_cascade.exhaustive.rules import geometric_weights
-from build_cascade.exhaustive.search import count_cells, search
 from cascade_core import gating
 from cascade_core.gating import GatingRule
 from tests.support.random_problems import (
@@ -34,7 +34,7 @@ def test_search_equals_brute_force_over_every_cell(drawn, confidence, ratio, cou
     pool, dense = drawn
     rule = GatingRule(geometric_weights(ratio, 4), confidence, combine)
     constraints = Constraints(stages=4 if count < 3 and not all_orders else 3, all_orders=all_orders)
-    found = search(pool, rule, constraints, thresholds=count)
+    found = grid_search(pool, rule, constraints, thresholds=count)
     committees = list_committees(pool.costs, constraints)
     best, cells = brute_force(pool, dense, committees, rule, count)
     np.testing.assert_array_equal(found.mean_cost, best)
@@ -47,12 +47,12 @@ def test_search_equals_brute_force_over_every_cell(drawn, confidence, ratio, cou
 def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
     pool, dense = drawn
     rule = GatingRule(geometric_weights(ratio, 4), confidence)
-    found = search(pool, rule, thresholds=count)
+    found = grid_search(pool, rule, thresholds=count)
     points = found.points()
     assert points
     for point in points[:8]:
         thresholds = thresholds_of(point, grids_of(pool, point.committee, rule, count))
-        cascade = evaluate(pool, point.committee, rule, thresholds)
+        cascade = score_cascade(pool, point.committee, rule, thresholds)
         outcome = replayed(dense, cascade.committee, rule, cascade.thresholds)
         assert cost_and_right(outcome.class_id, outcome.exit_stage, pool, point.committee) == (
             point.mean_cost,
@@ -60,7 +60,7 @@ def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
         )
         assert (cascade.mean_cost, cascade.right) == (point.mean_cost, point.right)
         assert cascade.reach == tuple(int((outcome.exit_stage > k).sum()) for k in range(len(point.committee)))
-    assert merged(reversed(points)) == points
+    assert merge_points(reversed(points)) == points
 
 
 @slow
@@ -68,7 +68,7 @@ def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
 def test_ensembles_are_replays_in_which_nobody_leaves(drawn, confidence):
     pool, dense = drawn
     rule = equal_weights(confidence=confidence)
-    for ensemble in search(pool, rule, thresholds=2).ensembles(pool.costs):
+    for ensemble in grid_search(pool, rule, thresholds=2).ensembles(pool.costs):
         nobody = [np.inf] * (len(ensemble.committee) - 1)
         outcome = replayed(dense, ensemble.committee, rule, nobody)
         assert int((outcome.class_id == pool.labels).sum()) == ensemble.right
@@ -86,7 +86,7 @@ def test_constraints_filter_committees(drawn, stages, bound, all_orders):
     assert len(set(free)) == len(free)
     if not allowed:
         with pytest.raises(ValueError, match="no committee"):
-            search(pool, equal_weights(), constraints)
+            grid_search(pool, equal_weights(), constraints)
 
 
 @given(
@@ -127,13 +127,13 @@ def test_threads_do_not_change_the_result():
     pool, _ = make_pool(
         [dense_rows(rng, 200, 5, "coarse") for _ in range(5)], [1, 1, 1, 2, 2], rng.integers(5, size=200)
     )
-    one, two = (search(pool, equal_weights(), thresholds=7, threads=threads) for threads in (1, 2))
+    one, two = (grid_search(pool, equal_weights(), thresholds=7, threads=threads) for threads in (1, 2))
     for name in ("mean_cost", "committee", "cell"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 
 
 def test_an_interrupt_keeps_the_best_so_far(monkeypatch):
-    monkeypatch.setattr("build_cascade.exhaustive.search._CHUNK", 4)
+    monkeypatch.setattr("build_cascade.exhaustive.grid_search._CHUNK", 4)
     rng = np.random.default_rng(5)
     pool, _ = make_pool([dense_rows(rng, 50, 5, "smooth") for _ in range(4)], [1, 2, 3, 4], rng.integers(5, size=50))
     seen = []
@@ -143,10 +143,10 @@ def test_an_interrupt_keeps_the_best_so_far(monkeypatch):
         if len(seen) == 2:
             raise KeyboardInterrupt
 
-    found = search(pool, equal_weights(), thresholds=5, progress=interrupt)
+    found = grid_search(pool, equal_weights(), thresholds=5, on_count=interrupt)
     assert seen == [(4, 15), (8, 15)]
     assert not found.complete
-    part = search(pool, equal_weights(), thresholds=5, committees=list_committees(pool.costs, Constraints())[:8])
+    part = grid_search(pool, equal_weights(), thresholds=5, committees=list_committees(pool.costs, Constraints())[:8])
     np.testing.assert_array_equal(found.mean_cost, part.mean_cost)
 
 
@@ -154,7 +154,7 @@ def test_an_interrupt_keeps_the_best_so_far(monkeypatch):
 def test_one_backbone(kind):
     rng = np.random.default_rng(1)
     pool, dense = make_pool([dense_rows(rng, 30, 4, kind)], [2.5], rng.integers(4, size=30))
-    found = search(pool, equal_weights())
+    found = grid_search(pool, equal_weights())
     right = int((dense[0].argmax(axis=1) == pool.labels).sum())
     assert [(p.right, p.mean_cost, p.committee) for p in found.points()] == [(right, 2.5, (0,))]
 
@@ -163,7 +163,7 @@ def test_one_class_is_always_right_and_the_cheapest_wins():
     rows = np.ones((9, 1), np.float16)
     pool, _ = make_pool([rows, rows], [2, 1], np.zeros(9))
     for confidence in ("max_probability", "margin", "entropy"):
-        (point,) = search(pool, equal_weights(confidence=confidence)).points()
+        (point,) = grid_search(pool, equal_weights(confidence=confidence)).points()
         assert (point.right, point.mean_cost, point.committee) == (9, 1.0, (1,))
 
 
@@ -171,7 +171,7 @@ def test_equal_confidences_leave_all_or_nobody():
     rng = np.random.default_rng(2)
     flat = dense_rows(rng, 20, 4, "flat")
     pool, dense = make_pool([flat, dense_rows(rng, 20, 4, "smooth")], [1, 2], rng.integers(4, size=20))
-    found = search(pool, equal_weights())
+    found = grid_search(pool, equal_weights())
     assert found.cells == 3
     np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, found.committees, equal_weights(), 50)[0])
 
@@ -184,7 +184,7 @@ def test_21000_classes(topk):
     pool, dense = make_pool(arrays, [1, 2, 4], labels, topk)
     for confidence in ("max_probability", "margin"):
         rule = equal_weights(confidence=confidence)
-        found = search(pool, rule, thresholds=4)
+        found = grid_search(pool, rule, thresholds=4)
         np.testing.assert_array_equal(found.mean_cost, brute_force(pool, dense, found.committees, rule, 4)[0])
 
 
@@ -192,17 +192,17 @@ def test_too_many_stages_names_the_greedy():
     rows = np.ones((3, 1), np.float16)
     pool, _ = make_pool([rows] * 5, [1] * 5, np.zeros(3))
     with pytest.raises(ValueError, match="greedy"):
-        search(pool, GatingRule((1.0,) * 5), Constraints(stages=5))
+        grid_search(pool, GatingRule((1.0,) * 5), Constraints(stages=5))
     with pytest.raises(ValueError, match=r"4 weights for 5 stages|greedy"):
-        search(pool, equal_weights(), committees=[(0, 1, 2, 3, 4)])
+        grid_search(pool, equal_weights(), committees=[(0, 1, 2, 3, 4)])
     with pytest.raises(ValueError, match="255"):
-        search(pool, equal_weights(), thresholds=256)
+        grid_search(pool, equal_weights(), thresholds=256)
 
 
 def test_count_cells_is_what_is_evaluated_when_confidences_differ():
     rng = np.random.default_rng(6)
     pool, _ = make_pool([dense_rows(rng, 300, 9, "smooth") for _ in range(4)], [1, 2, 3, 4], rng.integers(9, size=300))
-    found = search(pool, equal_weights(), thresholds=4)
+    found = grid_search(pool, equal_weights(), thresholds=4)
     assert found.cells == count_cells(found.committees, 4)
 
 

@@ -10,21 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from build_cascade.choice import Goal, choose
+from build_cascade.committee import Committee, as_problem
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import evaluate, wilson_interval
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import prefix_statistics
+from build_cascade.frontier_search import committee_frontier, free_weight_frontier, search_frontier
+from build_cascade.greedy_search import greedy_search
 from build_cascade.predictions import PredictionError, Predictions
-from build_cascade.search import (
-    Committee,
-    Space,
-    as_problem,
-    committee_frontier,
-    greedy_candidate,
-    search,
-    weigh_freely,
-)
+from build_cascade.search_space import SearchSpace
 from cascade_core.gating import COMBINES, CONFIDENCES
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
@@ -85,13 +80,13 @@ def test_the_whole_search_equals_brute_force(seed):
         for stages in itertools.permutations("abc", length):
             for ratio in (1.0, 2.0):
                 points += brute_force(predictions, Committee.of(stages, ratio=ratio))
-    found = search(predictions, COSTS, Space(("max_probability",), ratios=(1.0, 2.0), all_orders=True))
+    found = search_frontier(predictions, COSTS, SearchSpace(("max_probability",), ratios=(1.0, 2.0), all_orders=True))
     assert [(c.correct, c.mean_cost) for c in found] == frontier_of(points)
 
 
 def test_what_is_found_is_what_a_replay_gives():
     predictions = random_predictions(7, images=200)
-    for candidate in search(predictions, COSTS, Space(tuple(CONFIDENCES), COMBINES)):
+    for candidate in search_frontier(predictions, COSTS, SearchSpace(tuple(CONFIDENCES), COMBINES)):
         seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
         assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))
 
@@ -99,13 +94,15 @@ def test_what_is_found_is_what_a_replay_gives():
 def test_equal_confidences_leave_the_cheapest_alone():
     flat = np.full((10, 4), 0.25, np.float16)
     predictions = Predictions(np.zeros(10, int), {"a": flat, "b": flat})
-    found = search(predictions, COSTS)
+    found = search_frontier(predictions, COSTS)
     assert [(c.committee.stages, c.correct) for c in found] == [(("a",), 10)]
 
 
 def test_constraints_hold_for_all_that_is_found():
     predictions = random_predictions(5, images=100)
-    for candidate in search(predictions, COSTS, Space(worst_cost=11.0, must_include=("a",), max_stages=2)):
+    for candidate in search_frontier(
+        predictions, COSTS, SearchSpace(worst_cost=11.0, must_include=("a",), max_stages=2)
+    ):
         assert "a" in candidate.committee.stages
         assert sum(COSTS[name] for name in candidate.committee.stages) <= 11.0
 
@@ -113,14 +110,14 @@ def test_constraints_hold_for_all_that_is_found():
 @pytest.mark.parametrize(
     ("space", "says"),
     [
-        (Space(worst_cost=0.5), "cheapest backbone costs 1"),
-        (Space(must_include=("ghost",)), "no backbone 'ghost'"),
-        (Space(must_include=("c",), worst_cost=5.0), "no committee"),
+        (SearchSpace(worst_cost=0.5), "cheapest backbone costs 1"),
+        (SearchSpace(must_include=("ghost",)), "no backbone 'ghost'"),
+        (SearchSpace(must_include=("c",), worst_cost=5.0), "no committee"),
     ],
 )
 def test_constraints_that_nothing_satisfies_are_named(space, says):
     with pytest.raises(GoalError, match=says):
-        search(random_predictions(3), COSTS, space)
+        search_frontier(random_predictions(3), COSTS, space)
 
 
 def test_a_pool_that_would_take_hours_is_refused():
@@ -128,12 +125,12 @@ def test_a_pool_that_would_take_hours_is_refused():
     row = np.full((1, 2), 0.5, np.float16)
     predictions = Predictions(np.zeros(1, int), dict.fromkeys(names, row))
     with pytest.raises(GoalError, match=r"hours.*greedy"):
-        search(predictions, dict.fromkeys(names, 1.0))
+        search_frontier(predictions, dict.fromkeys(names, 1.0))
 
 
 def test_a_goal_picks_the_cheapest_that_is_accurate_enough():
     predictions = random_predictions(3, images=100)
-    frontier = search(predictions, COSTS)
+    frontier = search_frontier(predictions, COSTS)
     best = frontier[-1]
     assert choose(frontier, 100, Goal(accuracy_at_least=best.correct / 100)) == best
     assert choose(frontier, 100, Goal(accuracy_at_least=0.0)) == frontier[0]
@@ -150,11 +147,11 @@ def test_a_goal_picks_the_cheapest_that_is_accurate_enough():
 )
 def test_a_goal_out_of_reach_says_what_is_possible(goal, says):
     with pytest.raises(GoalError, match=says):
-        choose(search(random_predictions(3), COSTS), 30, goal)
+        choose(search_frontier(random_predictions(3), COSTS), 30, goal)
 
 
 def test_an_accuracy_that_a_bound_on_cost_forbids_says_what_it_costs():
-    frontier = search(random_predictions(3, images=100), COSTS)
+    frontier = search_frontier(random_predictions(3, images=100), COSTS)
     best = frontier[-1]
     with pytest.raises(GoalError, match=f"{best.correct / 100:.2%} costs {best.mean_cost:.4g}"):
         choose(frontier, 100, Goal(best.correct / 100, frontier[0].mean_cost))
@@ -164,7 +161,7 @@ def test_an_interrupted_search_keeps_the_best_so_far():
     def interrupt(done, total):
         raise KeyboardInterrupt
 
-    found = search(random_predictions(3), COSTS, Space(confidences=("margin",)), interrupt)
+    found = search_frontier(random_predictions(3), COSTS, SearchSpace(confidences=("margin",)), interrupt)
     assert found  # the first chunk was done
 
 
@@ -205,7 +202,7 @@ def test_predictions_that_do_not_belong_together_are_refused(class_ids, arrays, 
 def test_the_greedy_is_served_as_it_was_counted_and_keeps_to_its_stages(max_stages):
     predictions = random_predictions(0, images=200)
     reference = evaluate(predictions, COSTS, Committee.of(["c"]), [])
-    found = greedy_candidate(predictions, COSTS, "c", 0.95, max_stages=max_stages)
+    found = greedy_search(predictions, COSTS, "c", 0.95, max_stages=max_stages)
     seen = evaluate(predictions, COSTS, found.committee, found.thresholds)
     assert (seen.correct, seen.mean_cost) == (found.correct, pytest.approx(found.mean_cost))
     assert found.correct >= 0.95 * reference.correct
@@ -215,14 +212,14 @@ def test_the_greedy_is_served_as_it_was_counted_and_keeps_to_its_stages(max_stag
 @pytest.mark.parametrize(("reference", "alpha"), [("ghost", 1.0), ("c", 1.5), ("c", 0.0)])
 def test_a_greedy_that_cannot_be_says_why(reference, alpha):
     with pytest.raises(GoalError):
-        greedy_candidate(random_predictions(1), COSTS, reference, alpha)
+        greedy_search(random_predictions(1), COSTS, reference, alpha)
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_free_weights_never_lose_and_replay_to_their_numbers(seed):
     predictions = random_predictions(seed, images=150)
     committee = Committee.of(["a", "b", "c"], "margin")
-    weighed = weigh_freely(predictions, COSTS, committee)
+    weighed = free_weight_frontier(predictions, COSTS, committee)
     for candidate in weighed:
         seen = evaluate(predictions, COSTS, candidate.committee, candidate.thresholds)
         assert (seen.correct, seen.mean_cost) == (candidate.correct, pytest.approx(candidate.mean_cost))

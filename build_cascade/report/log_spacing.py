@@ -12,7 +12,7 @@ CLOSEST = 0.4  # of the even distance between picks
 T = TypeVar("T")
 
 
-def spread(items: Sequence[T], count: int, cost: Callable[[T], float], taken: float | None = None) -> list[T]:
+def log_spaced(items: Sequence[T], count: int, cost: Callable[[T], float], taken: float | None = None) -> list[T]:
     """Return at most `count` of the items, the cheapest and the dearest among them, in their order.
 
     Args:

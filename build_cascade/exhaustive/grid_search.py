@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from build_cascade.exhaustive.committees import Committee, Constraints, Tree, build_tree, chunked, list_committees
+from build_cascade.exhaustive.committees import Constraints, ModelIndices, Tree, build_tree, chunked, list_committees
 from build_cascade.exhaustive.compiled import use_threads
 from build_cascade.exhaustive.frontier import Frontier
 from build_cascade.exhaustive.grid import Grid, lay_grid
@@ -17,9 +17,9 @@ from build_cascade.exhaustive.score_kernels import Scores
 from build_cascade.exhaustive.scoring import score
 from build_cascade.exhaustive.sources import Problem, RowBlocks
 from build_cascade.exhaustive.sweep_kernels import BinnedImages, Cheapest, Groups, Members, sweep
+from build_cascade.progress import OnCount, ignore_count
 from cascade_core.gating import GatingRule
 
-Progress = Callable[[int, int], None]
 Ints = npt.NDArray[np.int32]
 
 MOST_STAGES = 4
@@ -27,15 +27,15 @@ _CHUNK = 1024
 _CHUNK_BYTES = 2**28
 
 
-def search(
+def grid_search(
     problem: Problem,
     rule: GatingRule,
     constraints: Constraints | None = None,
     *,
     thresholds: int = 50,
     threads: int | None = None,
-    progress: Progress | None = None,
-    committees: Sequence[Committee] | None = None,
+    on_count: OnCount = ignore_count,
+    committees: Sequence[ModelIndices] | None = None,
 ) -> Frontier:
     """Find the cheapest cascade for each number of right answers, over every cascade there is.
 
@@ -48,7 +48,7 @@ def search(
         constraints: Which committees are allowed; up to four stages in ascending cost by default.
         thresholds: T, tried for each stage beside "nobody exits".
         threads: To run on; all cores by default.
-        progress: Called with the committees done and their number, after each chunk.
+        on_count: Called with the committees done and their number, after each chunk.
         committees: Exactly these, instead of those that `constraints` allows.
 
     Raises:
@@ -56,29 +56,28 @@ def search(
     """
     allowed = list_committees(problem.costs, constraints or Constraints()) if committees is None else committees
     _check(problem, allowed)
-    run = _Run(problem, rule, allowed, thresholds, use_threads(threads))
+    run = _GridSearch(problem, rule, allowed, thresholds, use_threads(threads))
     complete = False
     with contextlib.suppress(KeyboardInterrupt):
         for first, chunk in chunked(allowed, _chunk_size(problem.images)):
             run.add(first, chunk)
-            if progress is not None:
-                progress(first + len(chunk), len(allowed))
+            on_count(first + len(chunk), len(allowed))
         complete = True
     return run.frontier(complete)
 
 
-def count_cells(committees: Sequence[Committee], thresholds: int) -> int:
+def count_cells(committees: Sequence[ModelIndices], thresholds: int) -> int:
     """Return the cascades that a search evaluates, unless a stage has T distinct confidences or fewer."""
     return sum((thresholds + 1) ** (len(committee) - 1) for committee in committees)
 
 
 @dataclass
-class _Run:
-    """Hold a search under way: the best so far of each thread, updated chunk by chunk."""
+class _GridSearch:
+    """A search under way: the best so far of each thread, updated chunk by chunk."""
 
     problem: Problem
     rule: GatingRule
-    committees: Sequence[Committee]
+    committees: Sequence[ModelIndices]
     thresholds: int
     threads: int
 
@@ -91,7 +90,7 @@ class _Run:
         self._rank = {model: rank for rank, model in enumerate(used)}
         self._blocks = RowBlocks(self.problem, used, self.rule)
 
-    def add(self, first: int, chunk: Sequence[Committee]) -> None:
+    def add(self, first: int, chunk: Sequence[ModelIndices]) -> None:
         """Score a chunk's prefixes once, lay the grid, and sweep its cells."""
         tree = build_tree([tuple(self._rank[model] for model in committee) for committee in chunk])
         scores = score(tree, self._blocks, self.problem, self.rule)
@@ -121,7 +120,9 @@ class _Run:
             complete,
         )
 
-    def _sweep(self, first: int, chunk: Sequence[Committee], tree: Tree, scores: Scores, grid: Grid, most: int) -> None:
+    def _sweep(
+        self, first: int, chunk: Sequence[ModelIndices], tree: Tree, scores: Scores, grid: Grid, most: int
+    ) -> None:
         order, bounds = _group(tree)
         leaders = order[bounds[:-1]]
         stages = tree.stages[leaders]
@@ -147,7 +148,7 @@ def _cells(grid: Grid, tree: Tree) -> npt.NDArray[np.int64]:
     return np.asarray(choices[tree.stages].prod(axis=1))
 
 
-def _front_padded(costs: npt.NDArray[np.float64], committee: Committee) -> list[float]:
+def _front_padded(costs: npt.NDArray[np.float64], committee: ModelIndices) -> list[float]:
     prefix = [float(costs[model]) for model in committee[:-1]]
     return [0.0] * (MOST_STAGES - 1 - len(prefix)) + prefix
 
@@ -156,7 +157,7 @@ def _chunk_size(images: int) -> int:
     return max(1, min(_CHUNK, _CHUNK_BYTES // images))
 
 
-def _check(problem: Problem, committees: Sequence[Committee]) -> None:
+def _check(problem: Problem, committees: Sequence[ModelIndices]) -> None:
     if not problem.images:
         raise ValueError("there are no images to search on")
     if not committees:

@@ -1,0 +1,77 @@
+"""Committees by the names of their backbones, and cascades of them as candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from build_cascade.exhaustive.rules import geometric_weights
+from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
+from build_cascade.exhaustive.sources import Problem
+from build_cascade.predictions import Predictions
+from cascade_core.gating import UNREACHABLE, GatingRule
+
+
+@dataclass(frozen=True)
+class Committee:
+    """Backbones in the order in which they run, and the rule that combines and gates them.
+
+    Attributes:
+        stages: Backbone names.
+        rule: With one weight a stage.
+
+    Raises:
+        ValueError: there are more or fewer weights than stages.
+    """
+
+    stages: tuple[str, ...]
+    rule: GatingRule
+
+    def __post_init__(self) -> None:
+        if len(self.stages) != len(self.rule.weights):
+            raise ValueError(f"{len(self.rule.weights)} weights for {len(self.stages)} stages")
+
+    @classmethod
+    def of(
+        cls, stages: Sequence[str], confidence: str = "max_probability", ratio: float = 1.0, combine: str = "mean"
+    ) -> Self:
+        """Return a committee whose stage k has the weight ratio^(k-1)."""
+        return cls(tuple(stages), GatingRule(geometric_weights(ratio, len(stages)), confidence, combine))
+
+    @property
+    def ensemble_thresholds(self) -> tuple[float, ...]:
+        """Return the thresholds that make it an ensemble: no confidence reaches them, every image runs all stages."""
+        return (UNREACHABLE,) * (len(self.stages) - 1)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A cascade, and what it did on the images that it was searched on.
+
+    Attributes:
+        committee: Its stages.
+        thresholds: Of all stages but the last; infinite where nobody exits.
+        correct: Right answers.
+        mean_cost: Mean cost of an image.
+    """
+
+    committee: Committee
+    thresholds: tuple[float, ...]
+    correct: int
+    mean_cost: float
+
+
+def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:
+    """Return predictions and costs as the exhaustive search takes them."""
+    values = np.array([costs[name] for name in predictions.names], np.float64)
+    return Problem(predictions.names, values, predictions.source(), predictions.class_ids.astype(np.int32))
+
+
+def stage_statistics(predictions: Predictions, committee: Committee) -> list[PrefixStatistics]:
+    """Return what the prediction after each stage says of every image; equal to the gate's numbers to the bit."""
+    any_costs = dict.fromkeys(committee.stages, 1.0)
+    problem = as_problem(predictions.only(committee.stages), any_costs)
+    return prefix_statistics(problem, range(len(committee.stages)), committee.rule)
