@@ -22,13 +22,15 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from build_cascade.choice import Goal, choose
-from build_cascade.committee import Candidate
+from build_cascade.committee import Candidate, right_answers, single_candidate
 from build_cascade.evaluation import wilson_interval
 from build_cascade.frontier_search import search_frontier
-from build_cascade.guarantee import Promise, choose_certified, right_answers, single
+from build_cascade.goal import Goal
+from build_cascade.guarantee import Guarantee, select_certified
+from build_cascade.imported import read_npz_folder
 from build_cascade.search_space import SearchSpace
-from build_cascade.topk import SparsePredictions, read_npz_folder
+from build_cascade.selection import select
+from build_cascade.topk import TopKPredictions
 from build_engines.costs.costs import Costs
 
 POOL = ("squeezenet1_1", "resnet18", "resnet34", "densenet121", "resnet50", "resnet101", "resnet152")
@@ -36,7 +38,7 @@ REFERENCES = ("resnet50", "resnet101", "resnet152")
 SPACE = SearchSpace(confidences=("margin",), ratios=(1.0,), max_stages=3)
 CHOOSE, CERTIFY = 10_000, 15_000
 Rows = npt.NDArray[np.intp]
-PROMISE = Promise(tolerance=0.005, risk=0.1)
+GUARANTEE = Guarantee(tolerance=0.005, risk=0.1)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Trial:
     times_cheaper: float
 
 
-def trials(data: SparsePredictions, costs: Costs, seed: int) -> dict[str, dict[str, Trial]]:
+def trials(data: TopKPredictions, costs: Costs, seed: int) -> dict[str, dict[str, Trial]]:
     """Split once; return the trial of both choices for every reference."""
     order = np.random.default_rng(seed).permutation(len(data.class_ids))
     choosing, certifying = (data.rows(part) for part in np.split(order[: CHOOSE + CERTIFY], [CHOOSE]))
@@ -57,17 +59,17 @@ def trials(data: SparsePredictions, costs: Costs, seed: int) -> dict[str, dict[s
     found, found_on_both = search_frontier(choosing, costs, SPACE), search_frontier(both, costs, SPACE)
     result = {}
     for name in REFERENCES:
-        certified = choose_certified(found, single(choosing, costs, name), certifying, PROMISE).candidate
-        floor = single(both, costs, name).correct / len(both.class_ids) - PROMISE.tolerance
-        naive = choose(found_on_both, len(both.class_ids), Goal(accuracy_at_least=floor))
+        certified = select_certified(found, single_candidate(choosing, costs, name), certifying, GUARANTEE).candidate
+        floor = single_candidate(both, costs, name).correct / len(both.class_ids) - GUARANTEE.tolerance
+        naive = select(found_on_both, len(both.class_ids), Goal(accuracy_at_least=floor))
         chosen = {"certified": certified, "naive": naive}
         result[name] = {way: _judge(data, held_out, costs, name, candidate) for way, candidate in chosen.items()}
     return result
 
 
-def _judge(data: SparsePredictions, held_out: Rows, costs: Costs, reference: str, candidate: Candidate) -> Trial:
+def _judge(data: TopKPredictions, held_out: Rows, costs: Costs, reference: str, candidate: Candidate) -> Trial:
     right = right_answers(data, candidate).astype(float)
-    lost = right_answers(data, single(data, costs, reference)) - right
+    lost = right_answers(data, single_candidate(data, costs, reference)) - right
     return Trial(float(lost[held_out].mean()), float(lost.mean()), costs[reference] / candidate.mean_cost)
 
 
@@ -77,8 +79,8 @@ def summarise(all_trials: list[dict[str, dict[str, Trial]]]) -> dict[str, Any]:
     for name in REFERENCES:
         for way in ("certified", "naive"):
             seen = [trial[name][way] for trial in all_trials]
-            broken = sum(trial.lost > PROMISE.tolerance for trial in seen)
-            broken_overall = sum(trial.lost_overall > PROMISE.tolerance for trial in seen)
+            broken = sum(trial.lost > GUARANTEE.tolerance for trial in seen)
+            broken_overall = sum(trial.lost_overall > GUARANTEE.tolerance for trial in seen)
             lines[f"{name}, {way}"] = {
                 "splits": len(seen),
                 "broken": broken,
@@ -93,7 +95,7 @@ def summarise(all_trials: list[dict[str, dict[str, Trial]]]) -> dict[str, Any]:
 
 def show(lines: dict[str, Any]) -> Table:
     """Return the result as a table."""
-    title = f"within {PROMISE.tolerance:.1%} of the reference at a risk of {PROMISE.risk:.0%}"
+    title = f"within {GUARANTEE.tolerance:.1%} of the reference at a risk of {GUARANTEE.risk:.0%}"
     table = Table("reference, choice", "broken: held out", "broken: all images", "lost", "times cheaper", title=title)
     for name, line in lines.items():
         table.add_row(
@@ -122,7 +124,7 @@ def main() -> None:
     lines = summarise([trials(data, costs, seed) for seed in track(range(options.splits), "splits", console=console)])
     console.print(show(lines))
     settings = {"pool": POOL, "choose": CHOOSE, "certify": CERTIFY, "held_out": len(data.class_ids) - CHOOSE - CERTIFY}
-    console.print(f"{write_result('coverage', {**settings, **vars(PROMISE), 'lines': lines})}")
+    console.print(f"{write_result('coverage', {**settings, **vars(GUARANTEE), 'lines': lines})}")
 
 
 if __name__ == "__main__":

@@ -12,20 +12,20 @@ from environment import write_result
 from rich.console import Console
 from rich.progress import track
 
-from build_cascade.committee import Candidate
+from build_cascade.committee import Candidate, single_candidate
 from build_cascade.evaluation import evaluate
 from build_cascade.frontier_search import search_frontier
-from build_cascade.guarantee import Promise, choose_certified, single, split
+from build_cascade.guarantee import Guarantee, select_certified
+from build_cascade.imported import read_npz_folder
 from build_cascade.predictions import Predictions
 from build_cascade.search_space import SearchSpace
-from build_cascade.topk import read_npz_folder
 from cascade_core.gating import COMBINES, CONFIDENCES
 
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 REFERENCES = RESNETS[2:]
 PAPER = SearchSpace(confidences=("max_probability",), ratios=(1.0,))
 BEST = SearchSpace(confidences=("margin",), ratios=(1.25,))
-PROMISE = Promise(tolerance=0.005, risk=0.05)
+GUARANTEE = Guarantee(tolerance=0.005, risk=0.05)
 CHOOSING_SHARE = 0.5
 
 Row = dict[str, Any]
@@ -35,10 +35,10 @@ def resnets(data: Predictions, costs: Mapping[str, float], splits: int) -> list[
     """Return the saving at equal accuracy on the choosing half, and what is lost on the other, over random splits."""
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in RESNETS[1:]}
     for seed in track(range(splits), "ResNets"):
-        choosing, reporting = split(data.only(RESNETS), 0.5, seed)
+        choosing, reporting = data.only(RESNETS).split(0.5, seed)
         frontier = search_frontier(choosing, costs, PAPER)
         for name, pairs in found.items():
-            chosen = _cheapest(frontier, single(choosing, costs, name).correct)
+            chosen = _cheapest(frontier, single_candidate(choosing, costs, name).correct)
             pairs.append((costs[name] / chosen.mean_cost, _gain(reporting, costs, name, chosen)))
     return [
         {
@@ -55,29 +55,32 @@ def combinations(data: Predictions, costs: Mapping[str, float], splits: int) -> 
     """Return the mean saving of every way to combine and to be confident, equal weights, the same splits."""
     rows: dict[tuple[str, str], Row] = {}
     for seed in track(range(splits), "combinations"):
-        choosing, _ = split(data.only(RESNETS), 0.5, seed)
+        choosing, _ = data.only(RESNETS).split(0.5, seed)
         for combine in COMBINES:
             for confidence in CONFIDENCES:
                 frontier = search_frontier(choosing, costs, SearchSpace((confidence,), (combine,), ratios=(1.0,)))
                 row = rows.setdefault((combine, confidence), {"combine": combine, "confidence": confidence})
                 for name in REFERENCES:
-                    chosen = _cheapest(frontier, single(choosing, costs, name).correct)
+                    chosen = _cheapest(frontier, single_candidate(choosing, costs, name).correct)
                     row[name] = row.get(name, 0.0) + costs[name] / chosen.mean_cost / splits
     return list(rows.values())
 
 
 def best_cascades(data: Predictions, costs: Mapping[str, float]) -> list[Row]:
     """Return the best cascades of all models for each reference: naive and certified, with and without a bound."""
-    calibration, test = split(data, 0.5, 0)
-    choosing, certifying = split(calibration, CHOOSING_SHARE, 0)
+    calibration, test = data.split(0.5, 0)
+    choosing, certifying = calibration.split(CHOOSING_SHARE, 0)
     rows = []
     for name in track(REFERENCES, "best of all models"):
         for worst in (None, costs[name] * 1.5):
             space = SearchSpace(BEST.confidences, ratios=BEST.ratios, max_stages=3, worst_cost=worst)
-            floor = single(calibration, costs, name).correct - PROMISE.tolerance * len(calibration.class_ids)
+            floor = single_candidate(calibration, costs, name).correct - GUARANTEE.tolerance * len(
+                calibration.class_ids
+            )
             naive = _cheapest(search_frontier(calibration, costs, space), floor)
             on_half = search_frontier(choosing, costs, space)
-            certified = choose_certified(on_half, single(choosing, costs, name), certifying, PROMISE).candidate
+            reference = single_candidate(choosing, costs, name)
+            certified = select_certified(on_half, reference, certifying, GUARANTEE).candidate
             for way, chosen in (("naive", naive), ("certified", certified)):
                 rows.append(_described(test, costs, name, chosen) | {"choice": way, "worst_cost_at_most": worst})
     return rows
@@ -89,7 +92,7 @@ def _cheapest(frontier: list[Candidate], least_correct: float) -> Candidate:
 
 def _gain(reporting: Predictions, costs: Mapping[str, float], reference: str, chosen: Candidate) -> float:
     seen = evaluate(reporting, costs, chosen.committee, chosen.thresholds)
-    return seen.accuracy - single(reporting, costs, reference).correct / seen.images
+    return seen.accuracy - single_candidate(reporting, costs, reference).correct / seen.images
 
 
 def _described(test: Predictions, costs: Mapping[str, float], reference: str, chosen: Candidate) -> Row:

@@ -28,7 +28,8 @@ from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.grid_search import grid_search
 from build_cascade.exhaustive.rules import geometric_weights
 from build_cascade.exhaustive.sources import Problem
-from build_cascade.topk import SparsePredictions, read_npz_folder
+from build_cascade.imported import read_npz_folder
+from build_cascade.topk import TopKPredictions
 from build_engines.costs.costs import Costs
 from cascade_core.gating import GatingRule
 from cascade_core.spec import MAX_STAGES
@@ -59,7 +60,7 @@ def run(problem: Problem, stages: int) -> tuple[float, float, int]:
     return time.perf_counter() - wall_s, time.process_time() - cpu_s, found.cells
 
 
-def loop_rate(predictions: SparsePredictions) -> float:
+def loop_rate(predictions: TopKPredictions) -> float:
     """Return the cascades a second of the plain way: for each cell, mask the images stage by stage.
 
     What the prefixes say is given to it for nothing, and it skips the images that have left.
@@ -78,7 +79,7 @@ def loop_rate(predictions: SparsePredictions) -> float:
     return len(cells) / (time.perf_counter() - started_s)
 
 
-def measure(predictions: SparsePredictions, costs: Costs, rounds: int) -> dict[str, Any]:
+def measure(predictions: TopKPredictions, costs: Costs, rounds: int) -> dict[str, Any]:
     """Run all tasks and the loop in turn, several times over."""
     chosen = tasks(predictions.names)
     problems = {task: as_problem(predictions.only(names), costs) for task, (names, _, _) in chosen.items()}

@@ -1,8 +1,8 @@
-"""Certify on images that the choice has not seen: Learn-then-Test (Angelopoulos et al., arXiv 2110.01052).
+"""Certify on images that the search has not seen: Learn-then-Test (Angelopoulos et al., arXiv 2110.01052).
 
-Candidates are ordered before the certifying images are looked at. Each is tested at the whole risk, and the walk
-stops at the first that fails (fixed-sequence testing): with probability 1 - risk, every candidate before it keeps its
-promise.
+Candidates are ordered before the certifying images are looked at. Each is tested at the whole risk, and testing stops
+at the first that fails (fixed-sequence testing): with probability 1 - risk, every candidate before it keeps its
+guarantee.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Certified(Generic[T]):
-    """Hold the boldest candidate that is certified, and how the walk went.
+class SequenceResult(Generic[T]):
+    """The cheapest candidate that is certified, and the tests on the way to it.
 
     Attributes:
         candidate: None where not even the safest passed.
@@ -39,22 +39,22 @@ class Certified(Generic[T]):
     p_values: tuple[float, ...]
 
 
-def walk(candidates: Sequence[T], p_value: Callable[[T], float], risk: float) -> Certified[T]:
-    """Test candidates, safest first, until one fails; keep the one before it.
+def fixed_sequence_test(candidates: Sequence[T], p_value: Callable[[T], float], risk: float) -> SequenceResult[T]:
+    """Test candidates, safest first, until one fails; return the one before it.
 
     Args:
         candidates: Ordered without looking at the certifying images.
-        p_value: Of the hypothesis that a candidate breaks its promise.
-        risk: The probability with which the result may break its promise.
+        p_value: Of the hypothesis that a candidate breaks its guarantee.
+        risk: The probability with which the result may break its guarantee.
     """
     p_values: list[float] = []
-    kept: T | None = None
+    certified: T | None = None
     for candidate in candidates:
         p_values.append(p_value(candidate))
         if p_values[-1] > risk:
             break
-        kept = candidate
-    return Certified(kept, tuple(p_values))
+        certified = candidate
+    return SequenceResult(certified, tuple(p_values))
 
 
 def accuracy_p_value(cascade_right: Flags, reference_right: Flags, tolerance: float, risk: float) -> float:

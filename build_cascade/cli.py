@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 
-from build_cascade import pipeline
-from build_cascade.choice import NO_GUARANTEE, Bench, Goal, choose, write_down
-from build_cascade.committee import Committee
-from build_cascade.errors import ChoiceError, GoalError, PredictionError
+from build_cascade.cascade_file import as_cascade, write_cascade
+from build_cascade.choosing import choose_cascade, choose_greedily
+from build_cascade.errors import ChoiceError, PredictionError
+from build_cascade.evaluator import Evaluator
 from build_cascade.frontier_file import read_frontier
-from build_cascade.goals import BEST, goal_of, promise_of, reference_of
-from build_cascade.greedy_search import greedy_search
+from build_cascade.goal import BEST, parse_goal, parse_reference
+from build_cascade.guarantee import parse_guarantee
+from build_cascade.imported import import_pool, read_npy_pairs, read_npz_folder
+from build_cascade.predict import collect_split
+from build_cascade.predictions import SPLITS
 from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
 from build_cascade.report.table import table
 from build_cascade.search_space import DEFAULT_CONFIDENCES, SearchSpace
-from build_cascade.served_throughput import Speeds, measure_speeds
-from build_cascade.settings import keep_settings
-from build_cascade.topk import read_npy_pairs, read_npz_folder
+from build_cascade.selection import Selection
+from build_cascade.served_throughput import ServedThroughput, measure_served
 from build_engines.errors import BuildError
-from build_engines.images.folder import open_image_folder, order_note
+from build_engines.images.folder import order_note
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.repository.served_model import served_configs
-from build_engines.support.atomic_files import write_text_whole
-from build_engines.support.console import Version, friendly_errors, print_notes, progress_bar
+from build_engines.support.console import ProgressBars, Version, friendly_errors, print_notes, progress_bar
 from cascade_core.contract import CASCADE, CASCADE_FILE
 from cascade_core.gating import COMBINES, CONFIDENCES
 from cascade_core.spec import MAX_STAGES, Cascade, SpecError, read_cascade
@@ -51,7 +51,7 @@ CascadeFile = Annotated[
 Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or a backbone's name, or `best`.")]
 Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share.")]
 Risk = Annotated[float | None, typer.Option(help="Certify: how likely the cascade may miss the tolerance.")]
-Guarantee = Annotated[
+GuaranteeKind = Annotated[
     str | None,
     typer.Option(help="With --risk: `accuracy` (default), or `consistency` with its answers."),
 ]
@@ -102,20 +102,17 @@ def predict(
     build = PoolBuild.open(pool, root)
     configs = served_configs(build, url)
     print_notes(console, [order_note(folder, build.pool.labels) for folder in (calibration, test)])
-    for split, folder in zip(pipeline.SPLITS, (calibration, test), strict=True):
-        images = open_image_folder(folder, build.pool.labels)
-        missing = pipeline.uncollected(build, split, images, configs)
+    for split, folder in zip(SPLITS, (calibration, test), strict=True):
         with progress_bar(console) as progress:
-            pipeline.collect(missing, split, url, _Bars(progress).tell)
-        reused = len(build) - len(missing)
-        console.print(f"{split}: {len(images)} images, {len(missing)} backbones asked, {reused} reused")
+            done = collect_split(build, split, folder, url, configs, ProgressBars(progress).report)
+        console.print(f"{split}: {done.images} images, {done.asked} backbones asked, {done.reused} reused")
 
 
 @app.command()
 @friendly
 def import_topk(
     source: Annotated[Path, typer.Argument(help="A folder of MODEL.npz files, or of MODEL_top5preds.npy pairs.")],
-    name: Annotated[str, typer.Option(help="What to call the pool.")],
+    name: Annotated[str, typer.Option(help="The name of the new pool.")],
     labels: Annotated[Path | None, typer.Option(help="True classes as .npy; for pairs of .npy.")] = None,
     costs: Annotated[Path | None, typer.Option(help="JSON of each model's GMACs; for pairs of .npy.")] = None,
     root: Root = BUILD_ROOT,
@@ -124,7 +121,7 @@ def import_topk(
     if (labels is None) != (costs is None):
         raise PredictionError("--labels and --costs go together: both are needed for pairs of .npy files")
     read = read_npz_folder(source) if labels is None or costs is None else read_npy_pairs(source, labels, costs)
-    pool_file = pipeline.import_set(name, *read, root)
+    pool_file = import_pool(name, *read, root)
     console.print(f"{pool_file}: {len(read[1])} backbones on {len(read[0].class_ids)} images", soft_wrap=True)
 
 
@@ -135,7 +132,7 @@ def search(
     accuracy_at_least: Accuracy = None,
     tolerance: Tolerance = 0.0,
     risk: Risk = None,
-    guarantee: Guarantee = None,
+    guarantee: GuaranteeKind = None,
     mean_cost_at_most: MeanCost = None,
     worst_cost_at_most: WorstCost = None,
     stages: Stages = MAX_STAGES,
@@ -148,32 +145,35 @@ def search(
     root: Root = BUILD_ROOT,
     output: CascadeFile = None,
 ) -> None:
-    """Look at every cascade of up to four backbones; write the best for a goal as cascade.json."""
+    """Search every cascade of up to four backbones; write the best for a goal as cascade.json."""
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
-    bench = _read_bench(build, costs)
+    evaluator = _read_evaluator(build, costs)
     space = SearchSpace(
-        confidences=_known("confidence", confidence or DEFAULT_CONFIDENCES, CONFIDENCES),
-        combines=_known("combine", combine or COMBINES[:1], COMBINES),
+        confidences=tuple(confidence or DEFAULT_CONFIDENCES),
+        combines=tuple(combine or COMBINES[:1]),
         max_stages=stages,
         worst_cost=worst_cost_at_most,
         must_include=tuple(must_include or ()),
         all_orders=all_orders,
+        free_weights=free_weights,
     )
-    promise = promise_of(tolerance, risk, guarantee, accuracy_at_least, mean_cost_at_most)
-    goal = goal_of(accuracy_at_least, tolerance, mean_cost_at_most, bench)
-    reference, statement = reference_of(accuracy_at_least, bench), NO_GUARANTEE
+    certified = parse_guarantee(tolerance, risk, guarantee, accuracy_at_least, mean_cost_at_most)
+    goal = parse_goal(accuracy_at_least, tolerance, mean_cost_at_most, evaluator)
+    reference = parse_reference(accuracy_at_least, evaluator)
     with progress_bar(console) as progress:
-        bars = _Bars(progress)
-        if promise is None:
-            found = pipeline.search_frontier(bench, build, space, bars.tell, goal if free_weights else None)
-            chosen = choose(found, len(bench.calibration.class_ids), goal)
-        else:
-            certified = pipeline.search_certified(bench, build, space, promise, reference, bars.tell, free_weights)
-            chosen, statement = certified.candidate, certified.statement
-    if bars.unfinished:
-        console.print(f"interrupted: the best of {bars.unfinished}", style="yellow")
-    _write(file, write_down(build.pool, chosen, bench, goal, statement, reference))
+        selection = choose_cascade(
+            build,
+            evaluator,
+            goal,
+            space,
+            reference=reference,
+            guarantee=certified,
+            on_progress=ProgressBars(progress).report,
+        )
+    if unfinished := _unfinished(progress):
+        console.print(f"interrupted: the best of {unfinished}", style="yellow")
+    _write(file, build, selection, evaluator)
 
 
 @app.command()
@@ -191,13 +191,9 @@ def greedy(
     """Build a cascade stage by stage, for pools too large to search: Streeter's greedy, without averaging."""
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
-    bench = _read_bench(build, costs)
-    _known("confidence", [confidence], CONFIDENCES)
-    compared = reference_of(reference, bench)
-    chosen = greedy_search(bench.calibration, bench.costs, compared, alpha, confidence, stages)
-    accuracy = alpha * bench.on_calibration(Committee.of([compared])).accuracy
-    cascade = write_down(build.pool, chosen, bench, Goal(accuracy), NO_GUARANTEE, compared)
-    _write(file, cascade)
+    evaluator = _read_evaluator(build, costs)
+    compared = parse_reference(reference, evaluator)
+    _write(file, build, choose_greedily(evaluator, compared, alpha, confidence, stages), evaluator)
 
 
 @app.command()
@@ -209,72 +205,52 @@ def measure(
     root: Root = BUILD_ROOT,
     cascade: CascadeFile = None,
 ) -> None:
-    """Measure images a second of each served backbone, all of them, and the cascade."""
+    """Measure the images per second of each served backbone, of all of them, and of the cascade."""
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
     print_notes(console, [order_note(test, build.pool.labels)])
     with progress_bar(console) as progress:
-        new = measure_speeds(build, test, url, file, _Bars(progress).tell)
-    if not new:
+        measured = measure_served(build, test, url, file, ProgressBars(progress).report)
+    if not measured:
         console.print(f"{build.throughput}: reused")
-    console.print(f"milliseconds an image, for search --costs: {build.measured_costs}", soft_wrap=True)
+    console.print(f"milliseconds per image, for search --costs: {build.measured_costs}", soft_wrap=True)
 
 
 @app.command()
 @friendly
 def report(pool: PoolFile, costs: CostsFile = None, root: Root = BUILD_ROOT, cascade: CascadeFile = None) -> None:
-    """Print the table of single backbones, ensemble and cascade; write a page of it with figures."""
+    """Print a table of single backbones, their ensemble and the cascade; write it as a page with figures."""
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
     chosen = read_cascade(file)
-    bench = _read_bench(build, costs)
-    made = Report.of(bench, chosen, read_frontier(build.frontier))
-    speeds = Speeds.read(build, file)
-    images_per_s = speeds.images_per_s if speeds else {}
+    evaluator = _read_evaluator(build, costs)
+    made = Report.of(evaluator, chosen, read_frontier(build.frontier))
+    measured = ServedThroughput.read(build, file)
+    images_per_s = measured.images_per_s if measured else {}
     console.print(table(made, chosen, images_per_s))
-    page = write_report(made, bench, chosen, images_per_s, build.report)
+    page = write_report(made, evaluator, chosen, images_per_s, build.report)
     console.print(f"page: {page}", soft_wrap=True)
 
 
-class _Bars:
-    """Show one progress bar for each title that is told of."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
-
-    def tell(self, title: str, done: int, total: int) -> None:
-        if title not in self._tasks:
-            self._tasks[title] = self._progress.add_task(title, total=total)
-        self._progress.update(self._tasks[title], completed=done)
-
-    @property
-    def unfinished(self) -> str:
-        """Say how far a job came that did not reach its end; empty if all did."""
-        cut = [task for task in self._progress.tasks if task.total and task.completed < task.total]
-        return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
+def _unfinished(progress: Progress) -> str:
+    """Return how far each unfinished job came; empty if all are finished."""
+    cut = [task for task in progress.tasks if task.total and task.completed < task.total]
+    return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
 
 
-def _read_bench(build: PoolBuild, costs: Path | None) -> Bench:
-    bench = pipeline.read_bench(build, costs)
+def _read_evaluator(build: PoolBuild, costs: Path | None) -> Evaluator:
+    evaluator = Evaluator.read(build, costs)
     notes = [
         f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be one of "
         "them; run build-cascade predict and build-engines profile --batch N against it"
-        for measured, answered in sorted(bench.unlike_runtimes())
+        for measured, answered in sorted(evaluator.mismatched_runtimes())
     ]
     print_notes(console, notes)
-    return bench
-
-
-def _known(option: str, given: Sequence[str], known: Iterable[str]) -> tuple[str, ...]:
-    for value in given:
-        if value not in known:
-            raise GoalError(f"unknown {option} {value!r}; known are {', '.join(known)}")
-    return tuple(given)
+    return evaluator
 
 
 def _cascade_file(given: Path | None, build: PoolBuild) -> Path:
-    """Imported predictions belong to backbones that are not served: their cascade.json lies beside them."""
+    """Return the default where none is given: the served one, or that of imported predictions, which are not served."""
     return given or (build.folder / CASCADE_FILE if build.imported.is_dir() else DEFAULT_CASCADE)
 
 
@@ -290,13 +266,12 @@ def _to_write(file: Path) -> Path:
     return file
 
 
-def _write(output: Path, chosen: Cascade) -> None:
-    cascade, told = keep_settings(chosen, output)
-    write_text_whole(output, cascade.to_json())
+def _write(output: Path, build: PoolBuild, selection: Selection, evaluator: Evaluator) -> None:
+    cascade, note = write_cascade(output, as_cascade(build.pool, selection, evaluator))
     console.print(f"{output}: {_in_words(cascade)}", soft_wrap=True)
-    if told:
-        console.print(told, soft_wrap=True)
-    console.print(f"guarantee: {cascade.evidence['guarantee']}", soft_wrap=True)
+    if note:
+        console.print(note, soft_wrap=True)
+    console.print(f"guarantee: {selection.guarantee}", soft_wrap=True)
 
 
 def _in_words(cascade: Cascade) -> str:

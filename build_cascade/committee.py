@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
+from build_cascade.exhaustive.frontier import exit_places
 from build_cascade.exhaustive.rules import geometric_weights
 from build_cascade.exhaustive.scoring import PrefixStatistics, prefix_statistics
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
 from cascade_core.gating import UNREACHABLE, GatingRule
+
+Answers = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,24 @@ class Candidate:
     thresholds: tuple[float, ...]
     correct: int
     mean_cost: float
+
+
+def single_candidate(predictions: Predictions, costs: Mapping[str, float], name: str) -> Candidate:
+    """Return a backbone alone as a candidate, counted on some predictions."""
+    alone = Candidate(Committee.of([name]), (), 0, costs[name])
+    return replace(alone, correct=int(right_answers(predictions, alone).sum()))
+
+
+def answers(predictions: Predictions, candidate: Candidate) -> Answers:
+    """Return the classes that a cascade answers, INT32 [N]."""
+    stages = stage_statistics(predictions, candidate.committee)
+    left = exit_places(stages, candidate.thresholds)
+    return np.asarray(np.stack([stage.predicted for stage in stages])[left, np.arange(len(left))])
+
+
+def right_answers(predictions: Predictions, candidate: Candidate) -> npt.NDArray[np.bool_]:
+    """Return where a cascade is right, BOOL [N]."""
+    return np.asarray(answers(predictions, candidate) == predictions.class_ids)
 
 
 def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:

@@ -11,10 +11,9 @@ from build_cascade.committee import Candidate, Committee, as_problem
 from build_cascade.errors import GoalError
 from build_cascade.exhaustive.committees import ModelIndices, list_committees
 from build_cascade.exhaustive.frontier import FrontierPoint, grids_of, merge_points, thresholds_of
-from build_cascade.exhaustive.grid_search import count_cells, grid_search
+from build_cascade.exhaustive.grid_search import OnCount, count_cells, grid_search, ignore_count
 from build_cascade.exhaustive.sources import Problem
 from build_cascade.predictions import Predictions
-from build_cascade.progress import OnCount, ignore_count
 from build_cascade.search_space import GRID_THRESHOLDS, SearchSpace
 
 FREE_WEIGHTS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.5)  # of each later stage, against 1 of the first

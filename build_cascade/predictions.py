@@ -17,13 +17,14 @@ from build_engines.images.folder import ImageFolder
 from build_engines.support.atomic_files import write_text_whole, write_whole
 
 Probabilities = npt.NDArray[np.float16]
+SPLITS = ("calibration", "test")
 UNREADABLE = (OSError, ValueError, EOFError)  # what numpy raises for a damaged file
 SUM_TOLERANCE = 0.02  # float16 rounds each of C probabilities
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Hold the predictions of several backbones on the same N images.
+    """The predictions of several backbones on the same N images.
 
     Attributes:
         class_ids: INT64 [N], the true classes.
@@ -46,7 +47,7 @@ class Predictions:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Name the backbones."""
+        """The backbones."""
         return tuple(self.probabilities)
 
     def check_labels(self, count: int, classes: int) -> None:
@@ -69,6 +70,12 @@ class Predictions:
     def rows(self, chosen: npt.NDArray[np.intp]) -> Self:
         """Return the predictions on some of the images."""
         return type(self)(self.class_ids[chosen], {name: array[chosen] for name, array in self.probabilities.items()})
+
+    def split(self, share: float, seed: int) -> tuple[Self, Self]:
+        """Split the images at random; return the predictions on a share of them, and on the rest."""
+        order = np.random.default_rng(seed).permutation(len(self.class_ids))
+        cut = round(share * len(order))
+        return self.rows(np.sort(order[:cut])), self.rows(np.sort(order[cut:]))
 
     def source(self) -> DenseSource | TopKSource:
         """Return the probabilities as the exhaustive search takes them."""

@@ -29,8 +29,12 @@ class SearchSpace:
         worst_cost: The highest cost of an image that runs every stage; None for no bound.
         must_include: Backbones that every cascade has.
         all_orders: Whether every order is tried, rather than ascending cost only.
+        free_weights: Whether the stages that reach the goal then get weights of their own, in a second search.
         thresholds: How many are tried a stage, as well as "nobody exits".
         rules: The gating rules that follow, each tried.
+
+    Raises:
+        GoalError: a name is unknown.
     """
 
     confidences: tuple[str, ...] = DEFAULT_CONFIDENCES
@@ -40,12 +44,16 @@ class SearchSpace:
     worst_cost: float | None = None
     must_include: tuple[str, ...] = ()
     all_orders: bool = False
+    free_weights: bool = False
     thresholds: int = GRID_THRESHOLDS
     rules: tuple[GatingRule, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        made = rule_grid(self.ratios, self.confidences, self.combines, self.max_stages)
-        object.__setattr__(self, "rules", tuple(made))
+        try:
+            rules = rule_grid(self.ratios, self.confidences, self.combines, self.max_stages)
+        except ValueError as error:
+            raise GoalError(str(error)) from error
+        object.__setattr__(self, "rules", tuple(rules))
 
     def constraints(self, names: Sequence[str]) -> Constraints:
         """Return which committees of the named backbones are allowed.

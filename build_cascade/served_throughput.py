@@ -1,4 +1,4 @@
-"""Images a second as served, kept with what was served: of each backbone, of all of them, and of the cascade."""
+"""Images per second as served, kept with what was served: of each backbone, of all of them, and of the cascade."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_cascade.errors import ChoiceError
-from build_cascade.pipeline import OnProgress
 from build_cascade.report.content import CASCADE, ENSEMBLE
 from build_engines.costs import throughput
 from build_engines.costs.latency import as_costs
@@ -20,6 +19,7 @@ from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
 from build_engines.support.atomic_files import fingerprint, write_text_whole
+from build_engines.support.progress import OnProgress, ignore_progress
 from cascade_core.contract import PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
 from cascade_core.gating import replay
 from cascade_core.spec import Cascade, read_cascade
@@ -32,8 +32,8 @@ SERVE_CASCADE = "serve this cascade.json (make serve), or load the cascade again
 Confidences = npt.NDArray[np.float32]  # [N, K], NaN where a stage did not run
 
 
-class Speeds(BaseModel):
-    """Hold measured speeds.
+class ServedThroughput(BaseModel):
+    """Measured images per second.
 
     Attributes:
         made_of: Fingerprint of the exports and the cascade.
@@ -49,18 +49,18 @@ class Speeds(BaseModel):
 
     @classmethod
     def read(cls, build: PoolBuild, cascade: Path) -> Self | None:
-        """Read the measured speeds; None where they are of another cascade or other backbones, or there are none."""
+        """Read what was measured; return None where that is missing, or of another cascade or other backbones."""
         if build.imported.is_dir():
             return None
         try:
-            speeds = cls.model_validate_json(build.throughput.read_bytes())
+            measured = cls.model_validate_json(build.throughput.read_bytes())
         except (OSError, ValidationError):
             return None
-        return speeds if speeds.made_of == _made_of(build, cascade) else None
+        return measured if measured.made_of == _made_of(build, cascade) else None
 
 
 def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
-    """Check that a server's cascade is this one: that it answers images as its stages' predictions are replayed.
+    """Check that a server's cascade is this one: its confidences equal the replay of its stages' predictions.
 
     Args:
         cascade: What is to be served.
@@ -75,14 +75,16 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
     expected = replay(cascade.rule, cascade.gate_thresholds(None), predictions).stage_confidence
     served = _answers(url, CASCADE, canvases, STAGE_CONFIDENCE, cascade.max_batch_size)
     if served.shape != expected.shape or _same_share(served, expected) < SAME_SHARE:
-        raise ChoiceError(f"the server's cascade answers otherwise than {cascade.name!r} would; {SERVE_CASCADE}")
+        raise ChoiceError(f"the server's cascade does not answer as {cascade.name!r} would; {SERVE_CASCADE}")
 
 
-def measure_speeds(build: PoolBuild, folder: Path, url: str, cascade: Path, tell: OnProgress) -> bool:
-    """Measure all that is served, on images of a labelled folder; keep images a second, and milliseconds as costs.
+def measure_served(
+    build: PoolBuild, folder: Path, url: str, cascade: Path, on_progress: OnProgress = ignore_progress
+) -> bool:
+    """Measure all that is served, on images of a labelled folder; keep images per second, and milliseconds as costs.
 
     Returns:
-        False where what is served was measured before, and nothing was to do.
+        False where what is served was measured before, and is reused.
 
     Raises:
         ServedError: something is not served, or not made of the last export.
@@ -93,15 +95,15 @@ def measure_speeds(build: PoolBuild, folder: Path, url: str, cascade: Path, tell
     configs = served_configs(build, url)
     with ServedModel(url, CASCADE, SERVE_CASCADE) as served:
         served_as = _served_as([*configs.values(), served.config])
-    earlier = Speeds.read(build, cascade)
+    earlier = ServedThroughput.read(build, cascade)
     if earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
         return False
     canvases = open_image_folder(folder, build.pool.labels).sample(MEASURED_IMAGES).canvases(build.pool.canvas)
     check_served(read_cascade(cascade), canvases, url)
-    rates = throughput.measure(url, _routes(build.pool), canvases, tell)
-    speeds = Speeds(made_of=_made_of(build, cascade), served_as=served_as, images_per_s=rates)
+    rates = throughput.measure(url, _routes(build.pool), canvases, on_progress)
+    measured = ServedThroughput(made_of=_made_of(build, cascade), served_as=served_as, images_per_s=rates)
     as_costs(rates, throughput.DEFAULT_LOAD, configs).write(build.measured_costs)
-    write_text_whole(build.throughput, speeds.model_dump_json(indent=1))
+    write_text_whole(build.throughput, measured.model_dump_json(indent=1))
     return True
 
 

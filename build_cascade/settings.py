@@ -1,4 +1,4 @@
-"""What was set by hand in the cascade.json that a new one replaces: how it is served, not what was chosen."""
+"""Settings of the cascade.json that a new one replaces: how it is served is set by hand and kept."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ SET_BY_HAND = ("mode", "max_batch_size", "serving")
 
 
 def keep_settings(cascade: Cascade, replaced: Path) -> tuple[Cascade, str]:
-    """Return a new cascade with the settings of the file that it replaces, and what to tell of them.
+    """Return a new cascade with the settings of the file that it replaces, and a note on them; empty if there are none.
 
     Args:
-        cascade: As it was chosen, with default settings.
-        replaced: The cascade.json there, or none.
+        cascade: The new one, with default settings.
+        replaced: The cascade.json that it replaces, which need not exist.
     """
     if not replaced.is_file():
         return cascade, ""
     try:
         before = read_cascade(replaced)
     except SpecError as error:
-        return cascade, f"nothing is kept of the file before, which is not valid: {error}"
+        return cascade, f"nothing is kept of the previous file, which is invalid: {error}"
     kept = {name: getattr(before, name) for name in SET_BY_HAND if getattr(before, name) != getattr(cascade, name)}
-    told = f"kept of the file before: {', '.join(_in_words(name, value) for name, value in kept.items())}"
-    return dataclasses.replace(cascade, **kept), told if kept else ""
+    note = f"kept from the previous file: {', '.join(_in_words(name, value) for name, value in kept.items())}"
+    return dataclasses.replace(cascade, **kept), note if kept else ""
 
 
 def _in_words(name: str, value: object) -> str:

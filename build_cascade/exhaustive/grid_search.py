@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,14 +17,18 @@ from build_cascade.exhaustive.score_kernels import Scores
 from build_cascade.exhaustive.scoring import score
 from build_cascade.exhaustive.sources import Problem, RowBlocks
 from build_cascade.exhaustive.sweep_kernels import BinnedImages, Cheapest, Groups, Members, sweep
-from build_cascade.progress import OnCount, ignore_count
 from cascade_core.gating import GatingRule
 
 Ints = npt.NDArray[np.int32]
+OnCount = Callable[[int, int], None]  # done, total
 
 MOST_STAGES = 4
 _CHUNK = 1024
 _CHUNK_BYTES = 2**28
+
+
+def ignore_count(done: int, total: int) -> None:
+    """Do nothing: progress is not shown."""
 
 
 def grid_search(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from build_cascade.choice import Bench
 from build_cascade.committee import Candidate, Committee, as_problem
 from build_cascade.errors import ChoiceError
 from build_cascade.evaluation import Evaluation
+from build_cascade.evaluator import Evaluator
 from build_cascade.exhaustive.frontier import score_cascade
 from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
@@ -71,7 +71,7 @@ class Report:
     unit: str
 
     @classmethod
-    def of(cls, bench: Bench, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
+    def of(cls, evaluator: Evaluator, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
         """Replay everything on the test images.
 
         Raises:
@@ -79,10 +79,10 @@ class Report:
         """
         committee = committee_of(cascade)
         for stages in (committee.stages, *(candidate.committee.stages for candidate in frontier)):
-            _check_known(stages, bench)
-        rows = (*_single_rows(bench), *_cascade_rows(bench, cascade, committee))
+            _check_known(stages, evaluator)
+        rows = (*_single_rows(evaluator), *_cascade_rows(evaluator, cascade, committee))
         line = [
-            Members(c.committee.stages, on_test(bench, c.committee, c.thresholds))
+            Members(c.committee.stages, on_test(evaluator, c.committee, c.thresholds))
             for c in log_spaced(frontier, DRAWN_FRONTIER, lambda candidate: candidate.mean_cost)
         ]
         chosen = next(row.evaluation for row in rows if row.kind == CASCADE)
@@ -92,13 +92,13 @@ class Report:
             frontier=tuple(line),
             stars=tuple(log_spaced(several, STARS, lambda members: members.evaluation.mean_cost, chosen.mean_cost)),
             ensembles=tuple(
-                Members(found.stages, on_test(bench, found, found.ensemble_thresholds))
-                for found in best_ensembles(bench.calibration, bench.costs)
+                Members(found.stages, on_test(evaluator, found, found.ensemble_thresholds))
+                for found in best_ensembles(evaluator.calibration, evaluator.costs)
             ),
-            curves=tuple(curves(bench.test, committee, cascade.thresholds)),
-            reference=_reference(bench, cascade, rows),
-            factor=bench.costs.shown()[0],
-            unit=bench.costs.shown()[1],
+            curves=tuple(curves(evaluator.test, committee, cascade.thresholds)),
+            reference=_reference(evaluator, cascade, rows),
+            factor=evaluator.costs.shown()[0],
+            unit=evaluator.costs.shown()[1],
         )
 
     @property
@@ -123,42 +123,42 @@ def committee_of(cascade: Cascade) -> Committee:
     return Committee(stages, cascade.rule)
 
 
-def on_test(bench: Bench, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
+def on_test(evaluator: Evaluator, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
     """Replay on the test images as `evaluate` does, by the search's kernels, which take top-k predictions as such."""
     if len(committee.stages) > MAX_STAGES:  # no cascade, but the ensemble of a large pool
-        return bench.on_test(committee, thresholds)
-    problem = as_problem(bench.test.only(committee.stages), bench.costs)
+        return evaluator.on_test(committee, thresholds)
+    problem = as_problem(evaluator.test.only(committee.stages), evaluator.costs)
     seen = score_cascade(problem, tuple(range(len(committee.stages))), committee.rule, thresholds)
     left = [here - there for here, there in zip(seen.reach, (*seen.reach[1:], 0), strict=True)]
     exit_rates = tuple(count / problem.images for count in left)
     return Evaluation(problem.images, seen.right, exit_rates, seen.mean_cost, seen.worst_cost)
 
 
-def _single_rows(bench: Bench) -> list[Row]:
-    by_cost = sorted(bench.test.names, key=lambda name: bench.costs[name])
-    singles = [Row(name, SINGLE, on_test(bench, Committee.of([name]))) for name in by_cost]
+def _single_rows(evaluator: Evaluator) -> list[Row]:
+    by_cost = sorted(evaluator.test.names, key=lambda name: evaluator.costs[name])
+    singles = [Row(name, SINGLE, on_test(evaluator, Committee.of([name]))) for name in by_cost]
     everyone = Committee.of(by_cost)
-    return [*singles, Row(ENSEMBLE, "ensemble", on_test(bench, everyone, everyone.ensemble_thresholds))]
+    return [*singles, Row(ENSEMBLE, "ensemble", on_test(evaluator, everyone, everyone.ensemble_thresholds))]
 
 
-def _cascade_rows(bench: Bench, cascade: Cascade, committee: Committee) -> list[Row]:
-    chosen = Row(CASCADE, CASCADE, on_test(bench, committee, cascade.thresholds))
+def _cascade_rows(evaluator: Evaluator, cascade: Cascade, committee: Committee) -> list[Row]:
+    chosen = Row(CASCADE, CASCADE, on_test(evaluator, committee, cascade.thresholds))
     points = [
-        Row(f"  {name}", POINT, on_test(bench, committee, cascade.thresholds_at(name)))
+        Row(f"  {name}", POINT, on_test(evaluator, committee, cascade.thresholds_at(name)))
         for name in cascade.operating_points
     ]
     return [chosen, *points]
 
 
-def _reference(bench: Bench, cascade: Cascade, rows: Sequence[Row]) -> Row:
+def _reference(evaluator: Evaluator, cascade: Cascade, rows: Sequence[Row]) -> Row:
     noted = cascade.evidence.get("reference")
     name = noted.get("backbone") if isinstance(noted, dict) else None
     singles = {row.name: row for row in rows if row.kind == SINGLE}
-    return singles[name] if name in singles else singles[bench.best_single()]
+    return singles[name] if name in singles else singles[evaluator.best_single()]
 
 
-def _check_known(stages: Sequence[str], bench: Bench) -> None:
-    foreign = [name for name in stages if name not in bench.test.names]
+def _check_known(stages: Sequence[str], evaluator: Evaluator) -> None:
+    foreign = [name for name in stages if name not in evaluator.test.names]
     if foreign:
         raise ChoiceError(
             f"cascade.json or the last search has the stage {foreign[0]!r}, which is not in this pool; "

@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from build_cascade.choice import Bench
+from build_cascade.evaluator import Evaluator
 from build_cascade.report import frontier_figure, stage_figures, words
 from build_cascade.report.content import CASCADE, POINT, Report
 from build_cascade.report.style import DARK, LIGHT, Drawing, as_data, save_png
@@ -31,13 +31,13 @@ class Line:
 
 
 def write_report(
-    report: Report, bench: Bench, cascade: Cascade, images_per_s: Mapping[str, float], folder: Path
+    report: Report, evaluator: Evaluator, cascade: Cascade, images_per_s: Mapping[str, float], folder: Path
 ) -> Path:
     """Write figures and page into a folder; return the page.
 
     Args:
         report: What to show.
-        bench: Where it comes from: how many images, which costs.
+        evaluator: Where it comes from: how many images, which costs.
         cascade: With its evidence.
         images_per_s: Measured speeds, by the rows' names; may be empty.
         folder: Made if it is not there.
@@ -55,7 +55,7 @@ def write_report(
     figures = {
         name: {"light": as_data(drawing, LIGHT), "dark": as_data(drawing, DARK)} for name, drawing in drawings.items()
     }
-    content = _sentences(report, bench, cascade) | _tables(report, cascade, images_per_s)
+    content = _sentences(report, evaluator, cascade) | _tables(report, cascade, images_per_s)
     write_text_whole(folder / PAGE, template.render(figures=figures, **content))
     return folder / PAGE
 
@@ -70,7 +70,7 @@ def _drawings(report: Report, cascade: Cascade) -> dict[str, Drawing]:
     }
 
 
-def _sentences(report: Report, bench: Bench, cascade: Cascade) -> dict[str, Any]:
+def _sentences(report: Report, evaluator: Evaluator, cascade: Cascade) -> dict[str, Any]:
     return {
         "name": cascade.name,
         "stages": " → ".join(stage.model for stage in cascade.stages),
@@ -79,8 +79,8 @@ def _sentences(report: Report, bench: Bench, cascade: Cascade) -> dict[str, Any]
         "unit": report.unit,
         "headline": words.headline(report),
         "guarantee": words.guarantee(cascade),
-        "how_chosen": words.how_chosen(bench, cascade, report),
-        "warnings": words.warnings(bench, cascade),
+        "how_chosen": words.how_chosen(evaluator, cascade, report),
+        "warnings": words.warnings(evaluator, cascade),
     }
 
 

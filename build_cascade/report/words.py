@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from build_cascade.choice import NO_GUARANTEE, Bench
 from build_cascade.evaluation import Evaluation
+from build_cascade.evaluator import Evaluator
 from build_cascade.report.content import Report
 from build_cascade.report.table import accuracy_in_words, cost_in_words
+from build_cascade.selection import NO_GUARANTEE
 from build_engines.costs.costs import MS
 from cascade_core.gating import UNREACHABLE
 from cascade_core.spec import NEVER, Cascade
@@ -40,7 +41,7 @@ def guarantee(cascade: Cascade) -> str:
     return str(cascade.evidence.get("guarantee", "none is recorded in cascade.json")).rstrip(".")
 
 
-def how_chosen(bench: Bench, cascade: Cascade, report: Report) -> list[str]:
+def how_chosen(evaluator: Evaluator, cascade: Cascade, report: Report) -> list[str]:
     """Say on which images, for which goal, by what costs and when the cascade was chosen."""
     evidence = cascade.evidence
     seen, costs = _mapping(evidence.get("calibration")), _mapping(evidence.get("costs"))
@@ -48,17 +49,17 @@ def how_chosen(bench: Bench, cascade: Cascade, report: Report) -> list[str]:
     made = " on ".join(str(evidence[key]) for key in ("made_by", "date") if key in evidence)
     sentences = [
         f"Goal: {_goal(_mapping(evidence.get('goal')), cascade.cost_unit)}.",
-        f"Stages and thresholds were chosen on {len(bench.calibration.class_ids)} calibration images, all numbers here "
-        f"are of {report.chosen.evaluation.images} test images.",
+        f"Stages and thresholds were chosen on {len(evaluator.calibration.class_ids)} calibration images, all numbers "
+        f"here are of {report.chosen.evaluation.images} test images.",
         f"On calibration the cascade was right on {seen['accuracy']:.1%}." if "accuracy" in seen else "",
         f"Rule: {_combined(cascade)}; an image leaves when its confidence "
         f"({cascade.confidence.replace('_', ' ')}) reaches {thresholds_in_words(cascade.thresholds)}.",
         f"Its stages answered by {'; '.join(f'{name}: {runtime}' for name, runtime in answered.items())}."
         if answered
         else "",
-        f"Costs shown are in {report.unit}; their source: {bench.costs.source}.",
+        f"Costs shown are in {report.unit}; their source: {evaluator.costs.source}.",
         f"It was chosen by costs in {costs['unit']}; their source: {costs['source']}."
-        if _differs(costs, bench)
+        if _differs(costs, evaluator)
         else "",
         f"Made by {made}." if made else "",
     ]
@@ -71,7 +72,7 @@ def thresholds_in_words(thresholds: tuple[float, ...]) -> str:
     return " / ".join(written) or "no threshold: there is one stage"
 
 
-def warnings(bench: Bench, cascade: Cascade) -> list[str]:
+def warnings(evaluator: Evaluator, cascade: Cascade) -> list[str]:
     """Say what the numbers do not show."""
     sentences = [
         "Do not pick another cascade by its test numbers here: those would then be too good to hold. Search again, "
@@ -84,7 +85,7 @@ def warnings(bench: Bench, cascade: Cascade) -> list[str]:
         sentences.insert(
             0, "Nothing is guaranteed: the best of many cascades on calibration is a little worse on new images."
         )
-    if bench.costs.unit == MS:
+    if evaluator.costs.unit == MS:
         return [*sentences, "Milliseconds are of the machine and the load that they were measured under."]
     return [
         *sentences,
@@ -113,10 +114,10 @@ def _percent(seen: Evaluation) -> str:
     return f"{accuracy}% {interval.rstrip(')')}%)"
 
 
-def _differs(costs: dict[str, Any], bench: Bench) -> bool:
+def _differs(costs: dict[str, Any], evaluator: Evaluator) -> bool:
     return {"unit", "source"} <= set(costs) and (costs["unit"], costs["source"]) != (
-        bench.costs.unit,
-        bench.costs.source,
+        evaluator.costs.unit,
+        evaluator.costs.source,
     )
 
 

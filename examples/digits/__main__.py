@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from build_cascade.pipeline import SPLITS
+from build_cascade.predictions import SPLITS
 from build_engines.images.folder import open_image_folder
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from build_cascade.certify import accuracy_p_value, consistency_p_value, images_needed, walk
+from build_cascade.certify import accuracy_p_value, consistency_p_value, fixed_sequence_test, images_needed
 
 TOLERANCE, RISK = 0.01, 0.1
 
@@ -52,10 +52,10 @@ def test_consistency_is_the_exact_binomial_tail():
 
 def test_the_walk_stops_at_the_first_failure():
     p_values = {"safe": 0.01, "bold": 0.2, "bolder": 0.001}
-    certified = walk(["safe", "bold", "bolder"], p_values.get, 0.05)
+    certified = fixed_sequence_test(["safe", "bold", "bolder"], p_values.get, 0.05)
     assert certified.candidate == "safe"
     assert certified.p_values == (0.01, 0.2)
-    assert walk(["bold"], p_values.get, 0.05).candidate is None
+    assert fixed_sequence_test(["bold"], p_values.get, 0.05).candidate is None
 
 
 def test_images_needed_are_about_enough():

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build_cascade.choice import Goal, choose
 from build_cascade.committee import Committee, as_problem
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import evaluate, wilson_interval
@@ -17,9 +16,11 @@ from build_cascade.exhaustive.frontier import undominated
 from build_cascade.exhaustive.grid import quantile_thresholds
 from build_cascade.exhaustive.scoring import prefix_statistics
 from build_cascade.frontier_search import committee_frontier, free_weight_frontier, search_frontier
+from build_cascade.goal import Goal
 from build_cascade.greedy_search import greedy_search
 from build_cascade.predictions import PredictionError, Predictions
 from build_cascade.search_space import SearchSpace
+from build_cascade.selection import select
 from cascade_core.gating import COMBINES, CONFIDENCES
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
@@ -132,9 +133,9 @@ def test_a_goal_picks_the_cheapest_that_is_accurate_enough():
     predictions = random_predictions(3, images=100)
     frontier = search_frontier(predictions, COSTS)
     best = frontier[-1]
-    assert choose(frontier, 100, Goal(accuracy_at_least=best.correct / 100)) == best
-    assert choose(frontier, 100, Goal(accuracy_at_least=0.0)) == frontier[0]
-    assert choose(frontier, 100, Goal(cost_at_most=best.mean_cost)) == best
+    assert select(frontier, 100, Goal(accuracy_at_least=best.correct / 100)) == best
+    assert select(frontier, 100, Goal(accuracy_at_least=0.0)) == frontier[0]
+    assert select(frontier, 100, Goal(cost_at_most=best.mean_cost)) == best
 
 
 @pytest.mark.parametrize(
@@ -147,14 +148,14 @@ def test_a_goal_picks_the_cheapest_that_is_accurate_enough():
 )
 def test_a_goal_out_of_reach_says_what_is_possible(goal, says):
     with pytest.raises(GoalError, match=says):
-        choose(search_frontier(random_predictions(3), COSTS), 30, goal)
+        select(search_frontier(random_predictions(3), COSTS), 30, goal)
 
 
 def test_an_accuracy_that_a_bound_on_cost_forbids_says_what_it_costs():
     frontier = search_frontier(random_predictions(3, images=100), COSTS)
     best = frontier[-1]
     with pytest.raises(GoalError, match=f"{best.correct / 100:.2%} costs {best.mean_cost:.4g}"):
-        choose(frontier, 100, Goal(best.correct / 100, frontier[0].mean_cost))
+        select(frontier, 100, Goal(best.correct / 100, frontier[0].mean_cost))
 
 
 def test_an_interrupted_search_keeps_the_best_so_far():

@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from build_cascade.committee import Candidate, Committee
+from build_cascade.committee import Candidate, Committee, single_candidate
 from build_cascade.errors import GoalError
 from build_cascade.frontier_search import search_frontier
-from build_cascade.goals import goal_of, promise_of
-from build_cascade.guarantee import Promise, choose_certified, safest_first, single, split
+from build_cascade.goal import parse_goal
+from build_cascade.guarantee import Guarantee, parse_guarantee, safest_first, select_certified
 from build_cascade.predictions import Predictions
 
 COSTS = {"cheap": 1.0, "dear": 10.0}
@@ -31,36 +31,37 @@ def two_backbones(images, seed=0):
     return Predictions(class_ids, arrays)
 
 
-def certified(images, promise, forget_labels=False):
-    choosing, certifying = split(two_backbones(images), 0.5, seed=1)
+def certified(images, guarantee, forget_labels=False):
+    choosing, certifying = two_backbones(images).split(0.5, seed=1)
     if forget_labels:
         certifying = replace(certifying, class_ids=np.zeros_like(certifying.class_ids))
-    return choose_certified(search_frontier(choosing, COSTS), single(choosing, COSTS, "dear"), certifying, promise)
+    reference = single_candidate(choosing, COSTS, "dear")
+    return select_certified(search_frontier(choosing, COSTS), reference, certifying, guarantee)
 
 
 def test_a_cheaper_cascade_is_certified_on_enough_images():
-    found = certified(8000, Promise(tolerance=0.01, risk=0.05))
+    found = certified(8000, Guarantee(tolerance=0.01, risk=0.05))
     assert found.candidate.mean_cost < COSTS["dear"]
     assert len(found.candidate.committee.stages) == 2
     assert "at most 1.00% below that of dear, at a risk of 5%" in found.statement
 
 
 def test_on_too_few_images_the_reference_is_used_and_the_number_needed_named():
-    found = certified(60, Promise(tolerance=0.005, risk=0.05))
+    found = certified(60, Guarantee(tolerance=0.005, risk=0.05))
     assert found.candidate.committee.stages == ("dear",)
     assert found.statement.startswith("none: no cascade could be certified")
-    assert "30 were there to certify on" in found.statement
+    assert "30 were available to certify on" in found.statement
 
 
 @pytest.mark.parametrize("images", [100, 140, 180, 220, 260, 300])
 def test_more_images_are_asked_for_than_there_were(images):
-    statement = certified(images, Promise(tolerance=0.04, risk=0.05)).statement
+    statement = certified(images, Guarantee(tolerance=0.04, risk=0.05)).statement
     needed = re.search(r"about (\d+) images", statement)
     assert needed is None or int(needed[1]) > images // 2, statement
 
 
-def test_a_bolder_promise_is_never_cheaper_to_keep():
-    careful, bold = (certified(4000, Promise(tolerance, 0.05)).candidate for tolerance in (0.01, 0.05))
+def test_a_bolder_guarantee_is_never_cheaper_to_keep():
+    careful, bold = (certified(4000, Guarantee(tolerance, 0.05)).candidate for tolerance in (0.01, 0.05))
     assert bold.mean_cost <= careful.mean_cost
 
 
@@ -84,27 +85,27 @@ def test_the_walk_goes_from_the_most_accurate_to_the_cheapest_below_the_referenc
         (0.01, None, "consistency", None, None, "--guarantee needs --risk"),
     ],
 )
-def test_a_promise_needs_a_tolerance_a_risk_and_no_other_goal(tolerance, risk, kind, accuracy, cost, says):
+def test_a_guarantee_needs_a_tolerance_a_risk_and_no_other_goal(tolerance, risk, kind, accuracy, cost, says):
     with pytest.raises(GoalError, match=says):
-        promise_of(tolerance, risk, kind, accuracy, cost)
+        parse_guarantee(tolerance, risk, kind, accuracy, cost)
 
 
-def test_a_promise_is_made_against_a_backbone():
-    assert promise_of(0.01, 0.05, None, "best", None) == Promise(0.01, 0.05)
-    assert promise_of(0.01, 0.05, "consistency", "dear", None) == Promise(0.01, 0.05, "consistency")
-    assert promise_of(0.01, None, None, "dear", None) is None
+def test_a_guarantee_is_made_against_a_backbone():
+    assert parse_guarantee(0.01, 0.05, None, "best", None) == Guarantee(0.01, 0.05)
+    assert parse_guarantee(0.01, 0.05, "consistency", "dear", None) == Guarantee(0.01, 0.05, "consistency")
+    assert parse_guarantee(0.01, None, None, "dear", None) is None
 
 
 @pytest.mark.parametrize("given", ["nan", "98", "-1"])
 def test_an_accuracy_is_a_share(given):
     with pytest.raises(GoalError, match="takes a share"):
-        goal_of(given, 0.0, None, None)
+        parse_goal(given, 0.0, None, None)
 
 
 def test_a_consistent_cascade_answers_as_the_reference_and_needs_no_labels():
-    promise = Promise(tolerance=0.1, risk=0.05, kind="consistency")
-    found = certified(4000, promise)
+    guarantee = Guarantee(tolerance=0.1, risk=0.05, kind="consistency")
+    found = certified(4000, guarantee)
     assert found.candidate.mean_cost < COSTS["dear"]
     assert "at most 10.00% of answers on new images of the same kind differ from dear's" in found.statement
-    unlabelled = certified(4000, promise, forget_labels=True)
+    unlabelled = certified(4000, guarantee, forget_labels=True)
     assert unlabelled.candidate == found.candidate

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from build_cascade.choice import NO_GUARANTEE, Bench, Goal, write_down
-from build_cascade.committee import Candidate, Committee
+from build_cascade.cascade_file import as_cascade
+from build_cascade.committee import Candidate, Committee, single_candidate
+from build_cascade.evaluator import Evaluator
 from build_cascade.frontier_search import free_weight_frontier, search_frontier
+from build_cascade.goal import Goal
 from build_cascade.greedy_search import greedy_search
-from build_cascade.guarantee import Promise, choose_certified, single, split
+from build_cascade.guarantee import Guarantee, select_certified
 from build_cascade.predictions import Predictions
 from build_cascade.search_space import SearchSpace
+from build_cascade.selection import Selection
 from build_engines.costs.costs import Costs
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import LABELS, backbone_entry, write_pool
@@ -49,10 +52,9 @@ def grown_greedily(predictions, generator):
 
 def certified(predictions, generator):
     """Its right answers are counted on a half of the images."""
-    choosing, certifying = split(predictions, 0.5, 0)
-    found = choose_certified(
-        search_frontier(choosing, COSTS), single(choosing, COSTS, DEAREST), certifying, Promise(0.4, 0.4)
-    )
+    choosing, certifying = predictions.split(0.5, 0)
+    frontier, reference = search_frontier(choosing, COSTS), single_candidate(choosing, COSTS, DEAREST)
+    found = select_certified(frontier, reference, certifying, Guarantee(0.4, 0.4))
     return found.candidate
 
 
@@ -68,11 +70,12 @@ def pool(tmp_path_factory):
 
 def points_of(pool, chosen: Candidate, predictions: Predictions):
     """Return (mean cost, accuracy) on calibration of fast, balanced, the default and accurate."""
-    bench = Bench(predictions, predictions, COSTS)
-    written = write_down(pool, chosen, bench, Goal(0.5), NO_GUARANTEE, DEAREST)
+    evaluator = Evaluator(predictions, predictions, COSTS)
+    written = as_cascade(pool, Selection(chosen, Goal(0.5), DEAREST), evaluator)
     committee = chosen.committee
     named = [written.thresholds_at(name) for name in ("fast", "balanced", "accurate")]
-    seen = [bench.on_calibration(committee, thresholds) for thresholds in (*named[:2], written.thresholds, named[2])]
+    every = (*named[:2], written.thresholds, named[2])
+    seen = [evaluator.on_calibration(committee, thresholds) for thresholds in every]
     return [(evaluation.mean_cost, evaluation.accuracy) for evaluation in seen]
 
 

@@ -15,7 +15,7 @@ from build_cascade.cli import app
 from build_cascade.errors import PredictionError
 from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
-from build_cascade.provenance import Note, check_notes
+from build_cascade.provenance import Provenance, check_provenance
 from build_engines.errors import ServedError
 from build_engines.images.folder import open_image_folder, order_note
 from build_engines.repository.entry import MADE_FROM
@@ -167,17 +167,17 @@ def test_damaged_predictions_are_collected_again(collection, small, damage):
 
 def test_a_note_that_is_no_text_counts_as_none(tmp_path):
     (tmp_path / "small.json").write_bytes(b"\xff")
-    assert Note.read(tmp_path / "small.json") is None
+    assert Provenance.read(tmp_path / "small.json") is None
 
 
 def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):
     list(collection.run(small))
     onnx = {"small": collection.config.parameters[MADE_FROM].string_value}
-    assert check_notes([collection.folder], onnx, LABELS) == {"small": "python (model.onnx, CPU)"}
+    assert check_provenance([collection.folder], onnx, LABELS) == {"small": "python (model.onnx, CPU)"}
     with pytest.raises(PredictionError, match="another export, label set"):
-        check_notes([collection.folder], {"small": "other"}, LABELS)
+        check_provenance([collection.folder], {"small": "other"}, LABELS)
     with pytest.raises(PredictionError, match="another export, label set"):
-        check_notes([collection.folder], onnx, LABELS[::-1])
+        check_provenance([collection.folder], onnx, LABELS[::-1])
 
 
 def test_predictions_of_two_runtimes_are_not_searched(collection, small, tmp_path):
@@ -186,4 +186,4 @@ def test_predictions_of_two_runtimes_are_not_searched(collection, small, tmp_pat
     list(changed(collection, config=config, folder=tmp_path / "test").run(small))
     onnx = {"small": config.parameters[MADE_FROM].string_value}
     with pytest.raises(PredictionError, match=r"as python \(model\.onnx, CPU\) and those of test as tensorrt"):
-        check_notes([collection.folder, tmp_path / "test"], onnx, LABELS)
+        check_provenance([collection.folder, tmp_path / "test"], onnx, LABELS)

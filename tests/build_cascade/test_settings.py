@@ -53,7 +53,7 @@ def test_a_new_choice_keeps_how_the_cascade_is_served_and_says_so(tmp_path, plac
     assert read_cascade(path) == dataclasses.replace(chosen, **by_hand)
     assert "kept" not in first
     told = "mode ensemble, max_batch_size 8, serving (workers_per_stage 3, max_images_in_flight 8, when_full wait)"
-    assert f"kept of the file before: {told}" in again
+    assert f"kept from the previous file: {told}" in again
 
 
 @pytest.mark.parametrize("command", COMMANDS)

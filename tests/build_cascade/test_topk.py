@@ -5,14 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from build_cascade.committee import Candidate, Committee, stage_statistics
+from build_cascade.committee import Candidate, Committee, answers, right_answers, stage_statistics
 from build_cascade.errors import PredictionError
 from build_cascade.evaluation import evaluate, outcome_of
 from build_cascade.exhaustive.frontier import exit_places
 from build_cascade.frontier_search import search_frontier
-from build_cascade.guarantee import answers, right_answers, split
-from build_cascade.pipeline import import_set
-from build_cascade.topk import SparsePredictions, TopK, read_npy_pairs, read_npz_folder, read_set, write_set
+from build_cascade.imported import import_pool, read_imported, read_npy_pairs, read_npz_folder, write_imported
+from build_cascade.topk import TopK, TopKPredictions
 from build_engines.costs.costs import Costs
 
 COSTS = Costs({"a": 1.0, "b": 3.0})
@@ -26,7 +25,7 @@ def sparse(seed=0, k=3):
         ids = np.argsort(generator.random((IMAGES, CLASSES)), axis=1)[:, :k].astype(np.int32)
         raw = np.sort(generator.random((IMAGES, k)), axis=1)[:, ::-1]
         pairs[name] = (ids, (raw / raw.sum(axis=1, keepdims=True) * 0.9).astype(np.float16))
-    return SparsePredictions(generator.integers(0, CLASSES, IMAGES), TopK(pairs, CLASSES))
+    return TopKPredictions(generator.integers(0, CLASSES, IMAGES), TopK(pairs, CLASSES))
 
 
 def test_what_is_found_on_top_k_is_what_the_gate_replays_on_dense_predictions():
@@ -39,13 +38,13 @@ def test_what_is_found_on_top_k_is_what_the_gate_replays_on_dense_predictions():
 
 def test_an_imported_set_is_read_as_it_was_written(tmp_path):
     predictions = sparse()
-    write_set(tmp_path, predictions, COSTS)
-    read, costs = read_set(tmp_path, ["a", "b"])
+    write_imported(tmp_path, predictions, COSTS)
+    read, costs = read_imported(tmp_path, ["a", "b"])
     assert dict(costs) == dict(COSTS)
     np.testing.assert_array_equal(read.probabilities["b"], predictions.probabilities["b"])
     (tmp_path / "b.npz").write_bytes(b"cut short")
     with pytest.raises(PredictionError, match="import-topk again"):
-        read_set(tmp_path, ["a", "b"])
+        read_imported(tmp_path, ["a", "b"])
 
 
 def test_both_public_forms_are_read(tmp_path):
@@ -69,18 +68,18 @@ def test_both_public_forms_are_read(tmp_path):
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "..", "", ".x", "x\n"])
 def test_imported_predictions_take_a_plain_name(tmp_path, name):
-    with pytest.raises(PredictionError, match="no plain name"):
-        import_set(name, sparse(), COSTS, tmp_path / "build")
+    with pytest.raises(PredictionError, match="invalid --name"):
+        import_pool(name, sparse(), COSTS, tmp_path / "build")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("part", ["onnx", "predictions"])
 def test_imported_predictions_do_not_hide_what_was_built_of_a_pool(tmp_path, part):
     for _ in range(2):  # again under the same name
-        assert import_set("mine", sparse(), COSTS, tmp_path).is_file()
+        assert import_pool("mine", sparse(), COSTS, tmp_path).is_file()
     (tmp_path / "digits" / part).mkdir(parents=True)
-    with pytest.raises(PredictionError, match=r"digits holds what was built.*another --name"):
-        import_set("digits", sparse(), COSTS, tmp_path)
+    with pytest.raises(PredictionError, match=r"digits holds files built.*another --name"):
+        import_pool("digits", sparse(), COSTS, tmp_path)
     assert [path.name for path in (tmp_path / "digits").iterdir()] == [part]
 
 
@@ -97,11 +96,11 @@ def test_top_k_that_is_no_prediction_is_refused(spoil, says):
     predictions = sparse()
     pairs = {name: spoil(*pair) for name, pair in predictions.probabilities.pairs.items()}
     with pytest.raises(PredictionError, match=says):
-        SparsePredictions(predictions.class_ids, TopK(pairs, CLASSES))
+        TopKPredictions(predictions.class_ids, TopK(pairs, CLASSES))
 
 
 def test_a_split_takes_every_image_once():
-    left, right = split(sparse(), 0.25, seed=3)
+    left, right = sparse().split(0.25, seed=3)
     assert (len(left.class_ids), len(right.class_ids)) == (20, 60)
 
 

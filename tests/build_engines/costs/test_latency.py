@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from build_cascade.cli import app as build_cascade
 from build_cascade.report.content import CASCADE, ENSEMBLE
-from build_cascade.served_throughput import Speeds
+from build_cascade.served_throughput import ServedThroughput
 from build_engines.cli import app as build_engines
 from build_engines.costs import throughput
 from build_engines.costs.costs import Costs
@@ -111,12 +111,12 @@ def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwi
     arguments = ("measure", tiny_pool.folder / "pool.yaml", "--build", build.folder.parent, "--test", images)
     arguments += ("--cascade", cascade, "--url")
     assert "reused" not in run(build_cascade, *arguments, server.addresses.grpc)
-    speeds = Speeds.read(build, cascade)
+    speeds = ServedThroughput.read(build, cascade)
     assert set(speeds.images_per_s) == {"small", "medium", "large", ENSEMBLE, CASCADE}
     otherwise = build.folder / "otherwise.json"
     for change in ({"confidence": "margin"}, {"mode": "ensemble"}, {"serving": Serving(reach="auto")}):
         otherwise.write_text(dataclasses.replace(read_cascade(cascade), **change).to_json())
-        assert Speeds.read(build, otherwise) is None
+        assert ServedThroughput.read(build, otherwise) is None
     costs = Costs.read(build.measured_costs)
     assert costs == {name: 1000 / speeds.images_per_s[name] for name in ("small", "medium", "large")}
     assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")
@@ -144,7 +144,7 @@ def test_another_cascade_than_the_served_one_is_not_measured(server, tiny_pool, 
         arguments += ["--cascade", path, "--url", server.addresses.grpc]
         result = CliRunner().invoke(build_cascade, [str(argument) for argument in arguments])
         assert result.exit_code == 1, field
-        assert "the server's cascade answers otherwise" in " ".join(result.output.split()), field
+        assert "the server's cascade does not answer as" in " ".join(result.output.split()), field
         assert not build.throughput.exists()
 
 

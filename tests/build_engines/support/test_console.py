@@ -20,7 +20,7 @@ GOES_ON, STARTS_ANEW = "interrupted; finished work is kept: rerun to continue", 
         (building.app, "plan POOL", "build_engines.cli.PlanBuilder.find", GOES_ON),
         (building.app, "profile POOL --batch 1", "build_engines.cli.measure_costs", STARTS_ANEW),
         (choosing.app, "predict POOL --calibration IMAGES --test IMAGES", "build_cascade.cli.served_configs", GOES_ON),
-        (choosing.app, "measure POOL --cascade POOL --test IMAGES", "build_cascade.cli.measure_speeds", STARTS_ANEW),
+        (choosing.app, "measure POOL --cascade POOL --test IMAGES", "build_cascade.cli.measure_served", STARTS_ANEW),
         (choosing.app, "report POOL --cascade POOL", "build_cascade.cli.read_cascade", STARTS_ANEW),
     ],
 )
