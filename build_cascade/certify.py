@@ -85,7 +85,7 @@ def consistency_p_value(disagrees: Flags, tolerance: float) -> float:
     """Return the exact binomial p-value of "more than `tolerance` of the answers differ"; no labels are needed.
 
     Args:
-        disagrees: BOOL [N], where the cascade answers otherwise than its last stage would.
+        disagrees: BOOL [N], where the cascade's answer differs from the reference's.
         tolerance: A share of images.
     """
     return float(binom.cdf(int(disagrees.sum()), len(disagrees), tolerance))

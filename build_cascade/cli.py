@@ -43,45 +43,59 @@ DEFAULT_URL = "127.0.0.1:8001"
 DEFAULT_CASCADE = Path("model_repository", CASCADE, CASCADE_FILE)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
-Root = Annotated[Path, typer.Option("--build", help="Where built files go.")]
+Root = Annotated[Path, typer.Option("--build", help="The folder of built files.")]
 Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
 CascadeFile = Annotated[
-    Path | None, typer.Option(help="The cascade.json; by default the served one, or beside imported predictions.")
+    Path | None,
+    typer.Option(help="The cascade.json; by default the served one, or the one next to imported predictions."),
 ]
-Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, or a backbone's name, or `best`.")]
-Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share.")]
-Risk = Annotated[float | None, typer.Option(help="Certify: how likely the cascade may miss the tolerance.")]
+Accuracy = Annotated[str | None, typer.Option(help="A share such as 0.98, a backbone's name, or `best`.")]
+Tolerance = Annotated[float, typer.Option(help="How far below that accuracy the cascade may be, as a share of images.")]
+Risk = Annotated[
+    float | None, typer.Option(help="Certify the cascade: the probability with which it may exceed the tolerance.")
+]
 GuaranteeKind = Annotated[
     str | None,
-    typer.Option(help="With --risk: `accuracy` (default), or `consistency` with its answers."),
+    typer.Option(help="With --risk: `accuracy` (default), or `consistency` with the backbone's answers."),
 ]
 MeanCost = Annotated[
     float | None,
-    typer.Option("--mean-cost-at-most", "--cost-at-most", help="Mean cost of an image, in the costs' unit."),
+    typer.Option(
+        "--mean-cost-at-most", "--cost-at-most", help="The highest mean cost per image, in the unit of the costs."
+    ),
 ]
-WorstCost = Annotated[float | None, typer.Option(help="Cost of an image that runs every stage.")]
+WorstCost = Annotated[float | None, typer.Option(help="The highest cost of an image that runs every stage.")]
 CostsFile = Annotated[
     Path | None,
-    typer.Option("--costs", help="JSON of unit (GMACs, ms), source and costs; by default MACs as counted."),
+    typer.Option("--costs", help="JSON of unit (GMACs, ms), source and costs; by default, counted MACs."),
 ]
-Reference = Annotated[str, typer.Option(help="The backbone to be compared with; `best` is the best single one.")]
-Alpha = Annotated[float, typer.Option(help="Every stage is this many times as accurate as it, where it answers.")]
+Reference = Annotated[str, typer.Option(help="The backbone to compare with; `best` is the most accurate one.")]
+Alpha = Annotated[
+    float,
+    typer.Option(help="How accurate every stage must be on the images that it answers, relative to the reference."),
+]
 Stages = Annotated[int, typer.Option(min=1, max=MAX_STAGES, help="The most stages.")]
-MustInclude = Annotated[list[str] | None, typer.Option(help="A backbone that the cascade must have; may be repeated.")]
-AllOrders = Annotated[bool, typer.Option("--all-orders", help="Try every order, not only cheap to dear.")]
+MustInclude = Annotated[
+    list[str] | None, typer.Option(help="A backbone that the cascade must include; may be repeated.")
+]
+AllOrders = Annotated[
+    bool, typer.Option("--all-orders", help="Try every order of the stages, not only by ascending cost.")
+]
 FreeWeights = Annotated[
-    bool, typer.Option("--free-weights", help="Then weigh each stage of the best for the goal on its own.")
+    bool, typer.Option("--free-weights", help="Search again over a free weight for each stage of the best cascade.")
 ]
 Confidence = Annotated[
     list[str] | None,
-    typer.Option(help=f"What is compared with the thresholds: {', '.join(CONFIDENCES)}; the first two by default."),
+    typer.Option(
+        help=f"The confidence to gate by: {', '.join(CONFIDENCES)}; the first two by default. May be repeated."
+    ),
 ]
 Combine = Annotated[
     list[str] | None,
     typer.Option(help=f"How predictions are combined: {', '.join(COMBINES)}; the first by default. May be repeated."),
 ]
-CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder a class.")]
-TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder a class.")]
+CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder per class.")]
+TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder per class.")]
 
 
 @app.callback(help=__doc__)
@@ -183,12 +197,12 @@ def greedy(
     reference: Reference = BEST,
     alpha: Alpha = 1.0,
     stages: Stages = MAX_STAGES,
-    confidence: Annotated[str, typer.Option(help="What is compared with the thresholds.")] = "max_probability",
+    confidence: Annotated[str, typer.Option(help="The confidence to gate by.")] = "max_probability",
     costs: CostsFile = None,
     root: Root = BUILD_ROOT,
     output: CascadeFile = None,
 ) -> None:
-    """Build a cascade stage by stage, for pools too large to search: Streeter's greedy, without averaging."""
+    """Build a cascade stage by stage, for pools too large to search, by Streeter's greedy: no averaging."""
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
     evaluator = _read_evaluator(build, costs)

@@ -93,7 +93,7 @@ def as_problem(predictions: Predictions, costs: Mapping[str, float]) -> Problem:
 
 
 def stage_statistics(predictions: Predictions, committee: Committee) -> list[PrefixStatistics]:
-    """Return what the prediction after each stage says of every image; equal to the gate's numbers to the bit."""
+    """Return the answer and confidence after each stage, on every image; equal to the gate's numbers to the bit."""
     any_costs = dict.fromkeys(committee.stages, 1.0)
     problem = as_problem(predictions.only(committee.stages), any_costs)
     return prefix_statistics(problem, range(len(committee.stages)), committee.rule)

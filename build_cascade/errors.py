@@ -1,8 +1,8 @@
 """The errors of build_cascade; every message says how to fix what it names.
 
 ChoiceError
-├── PredictionError    predictions are missing, half-written, or do not belong together
-└── GoalError          no cascade reaches the goal
+├── PredictionError    predictions are missing, damaged, or do not belong together
+└── GoalError          no cascade reaches the goal, or an option is invalid
 """
 
 
@@ -11,8 +11,8 @@ class ChoiceError(Exception):
 
 
 class PredictionError(ChoiceError):
-    """Say what is wrong with collected predictions."""
+    """Predictions that are missing, damaged, or do not belong together."""
 
 
 class GoalError(ChoiceError):
-    """Say which goal cannot be reached, and what can."""
+    """A goal that no cascade reaches, or that is not one; the message says what is possible."""

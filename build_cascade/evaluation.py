@@ -1,4 +1,4 @@
-"""What a cascade does on labelled images: accuracy with its interval, exit rates, cost."""
+"""The results of a cascade on labelled images: accuracy with its interval, exit rates, cost."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ CONFIDENCE_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Hold what a cascade did on N labelled images; costs in the unit they were given in.
+    """The results of a cascade on N labelled images; costs in the unit in which they were given.
 
     Attributes:
         images: N.
-        correct: How many were right.
-        exit_rates: Share of images that left at each stage.
+        correct: How many of them were answered right.
+        exit_rates: Share of images that exited at each stage.
         mean_cost: Σ cost(k)·P(reached k).
         worst_cost: Σ cost(k).
     """
@@ -35,12 +35,12 @@ class Evaluation:
 
     @property
     def accuracy(self) -> float:
-        """Return the share of images that were right."""
+        """The share of images that were right."""
         return self.correct / self.images
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Return the 95 % Wilson interval of the accuracy."""
+        """The 95 % Wilson interval of the accuracy."""
         return wilson_interval(self.correct, self.images)
 
     def as_dict(self) -> dict[str, object]:

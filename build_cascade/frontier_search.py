@@ -28,7 +28,7 @@ def search_frontier(
     space: SearchSpace = WHOLE_SPACE,
     on_count: OnCount = ignore_count,
 ) -> list[Candidate]:
-    """Return the frontier: for each number of right answers that pays, the cascade of least mean cost.
+    """Return the frontier: the cascades that no other beats in both accuracy and mean cost.
 
     Args:
         predictions: Of the pool, on the images to choose on.
@@ -37,7 +37,7 @@ def search_frontier(
         on_count: Called with the committees done, and their total.
 
     Returns:
-        By ascending cost and accuracy. An interrupt ends the search early, with the best so far.
+        Candidates by ascending cost and accuracy. An interrupt ends the search early, with the best so far.
 
     Raises:
         GoalError: no committee is allowed, the search would run for hours, or it was interrupted at once.

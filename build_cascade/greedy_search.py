@@ -24,7 +24,7 @@ def greedy_search(
     Args:
         predictions: Of the pool, on the images to choose on.
         costs: Of one image in each backbone.
-        reference: The backbone to be compared with.
+        reference: The backbone to compare with.
         alpha: Every stage is at least this many times as accurate as the reference on the images that it answers.
         confidence: A key of `cascade_core.gating.CONFIDENCES`.
         max_stages: The most stages.

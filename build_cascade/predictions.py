@@ -1,4 +1,4 @@
-"""Predictions on labelled images, one file a backbone: what a cascade is chosen on."""
+"""Predictions on labelled images, one file for each backbone: what a cascade is chosen on."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class Predictions:
         """Check the true classes of `count` images.
 
         Raises:
-            PredictionError: there are more or fewer, or one is no class.
+            PredictionError: there are more or fewer, or one is out of range.
         """
         if count != len(self.class_ids):
             raise PredictionError(
                 f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again"
             )
         if count == 0 or self.class_ids.min() < 0 or self.class_ids.max() >= classes:
-            raise PredictionError(f"labels must be 0 to {classes - 1} and there must be at least one")
+            raise PredictionError(f"labels must lie between 0 and {classes - 1}, and there must be at least one")
 
     def only(self, names: Sequence[str]) -> Self:
         """Return the predictions of some of the backbones."""
@@ -86,7 +86,7 @@ class Predictions:
         """Read the predictions of some backbones; the arrays stay on disk.
 
         Raises:
-            PredictionError: a file is missing, half-written, or not of these images.
+            PredictionError: a file is missing, damaged, or not of these images.
         """
         try:
             class_ids = np.load(folder / "class_ids.npy")
@@ -99,15 +99,13 @@ def read_probabilities(folder: Path, name: str) -> Probabilities:
     """Map one backbone's predictions from disk: FP16 [N, C].
 
     Raises:
-        PredictionError: the file is missing or half-written.
+        PredictionError: the file is missing or damaged.
     """
     path = folder / f"{name}.npy"
     try:
         return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
     except UNREADABLE as error:
-        raise PredictionError(
-            f"{path} is missing or half-written ({error}); run build-cascade predict again"
-        ) from error
+        raise PredictionError(f"{path} is missing or damaged ({error}); run build-cascade predict again") from error
 
 
 def check_probabilities(name: str, probabilities: npt.NDArray[np.floating[Any]]) -> None:
@@ -121,13 +119,13 @@ def check_probabilities(name: str, probabilities: npt.NDArray[np.floating[Any]])
     if wrong.any():
         row = int(np.argmax(wrong))
         raise PredictionError(
-            f"predictions of {name!r}: row {row} sums to {sums[row]:.4g}, {int(wrong.sum())} of {len(wrong)} rows are "
-            "no probabilities; the backbone must answer softmax probabilities"
+            f"predictions of {name!r}: row {row} sums to {sums[row]:.4g}; {int(wrong.sum())} of {len(wrong)} rows are "
+            "not probabilities; the backbone must return softmax probabilities"
         )
 
 
 def write_images(folder: Path, images: ImageFolder) -> None:
-    """Write which images the predictions of a folder are of, and their true classes."""
+    """Write the ids of the images that the predictions of a folder are of, and their true classes."""
     write_text_whole(folder / "images.json", json.dumps(images.image_ids, indent=0))
     write_whole(folder / "class_ids.npy", lambda aside: save_array(aside, images.class_ids))
 

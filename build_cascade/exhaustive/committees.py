@@ -1,4 +1,4 @@
-"""Which committees there are, and the tree of their prefixes."""
+"""Committees as indices of models, and the tree of their prefixes."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-ModelIndices = tuple[int, ...]
+ModelIndices = tuple[int, ...]  # of a committee, in the order in which its models run
 Ints = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Constraints:
-    """Say which committees may be chosen; they filter before anything is counted.
+    """Which committees are allowed; the others are left out before anything is counted.
 
     Attributes:
-        stages: Most stages, 1 to 4.
-        worst_cost: Most that an image may cost that runs every stage; None for no bound.
+        stages: The most stages, 1 to 4.
+        worst_cost: The highest cost of an image that runs every stage; None for no bound.
         must_include: Models that every committee has.
         all_orders: Whether every order is tried, rather than ascending cost only.
     """
@@ -52,7 +52,7 @@ def _allowed(committee: ModelIndices, costs: npt.NDArray[np.float64], constraint
 
 
 def worst_cost(committee: Collection[int], costs: npt.NDArray[np.float64]) -> float:
-    """Return what an image costs that runs every stage, in the unit of `costs`."""
+    """Return the cost of an image that runs every stage, in the unit of `costs`."""
     return float(sum(float(costs[model]) for model in committee))
 
 
@@ -76,7 +76,7 @@ class Tree(NamedTuple):
 
     @property
     def inner_count(self) -> int:
-        """Return the number of nodes that have children."""
+        """The number of nodes that have children."""
         return int(self.inner.max(initial=-1)) + 1
 
 

@@ -1,8 +1,8 @@
-"""Rows of many classes, cut down to those that can matter.
+"""Rows of many classes, reduced to the classes that can matter.
 
 Of the 1,000 probabilities of an image only a few can be the largest of any committee's mean. A `CompactRows`
 keeps those, ascending in class id, for all models side by side: the search then adds short vectors. Top-k
-files become the same thing by the union of their class ids, so nothing behind this file knows what the
+files become the same thing by the union of their class ids, so nothing downstream of this file knows what the
 predictions came from.
 """
 
@@ -29,7 +29,7 @@ class CompactRows(NamedTuple):
         offsets: int64 [n+1]; row i owns the slots offsets[i] to offsets[i+1].
         class_ids: int32 [slots], ascending within a row.
         values: float32 [M, slots]: probabilities, or their logarithms for `log_mean`.
-        label_slots: int32 [n], the label's place within its row, -1 where no model gives it a chance.
+        label_slots: int32 [n], the label's place within its row, -1 where it is below the cutoff in every model.
     """
 
     offsets: Offsets
@@ -39,7 +39,7 @@ class CompactRows(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Return the memory that the arrays take, in bytes."""
+        """The memory that the arrays take, in bytes."""
         return self.offsets.nbytes + self.class_ids.nbytes + self.values.nbytes + self.label_slots.nbytes
 
 

@@ -1,4 +1,4 @@
-"""Two typed decorators around numba, which has no annotations of its own.
+"""Two typed decorators around numba, which has no annotations.
 
 Neither uses fast-math: sums keep their order and are not contracted, so that they equal numpy's to the bit.
 """
@@ -16,12 +16,12 @@ prange: Callable[[int], range] = numba.prange
 
 
 def compiled(function: Function) -> Function:
-    """Compile `function` for one thread and keep the machine code beside its file."""
+    """Compile `function` for one thread and cache the machine code next to its file."""
     return cast("Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def parallel(function: Function) -> Function:
-    """Compile `function`, whose `prange` loops run on all threads, and keep the machine code."""
+    """Compile `function`, whose `prange` loops run on all threads, and cache the machine code."""
     return cast("Function", numba.njit(cache=True, parallel=True, error_model="numpy")(function))
 
 

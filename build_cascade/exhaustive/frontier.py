@@ -59,8 +59,7 @@ class Frontier:
         mean_cost: float64 [N+1], by the number of right answers; inf where no cascade has that many.
         committee: int32 [N+1], the index of the cheapest in `committees`; meaningless at inf.
         cell: int32 [N+1], its cell.
-        ensemble_right: int32 [committees], right answers of each with nobody leaving early; -1 where not
-            searched.
+        ensemble_right: int32 [committees], right answers of each as an ensemble; -1 where not searched.
         cells: Cascades that were evaluated.
         complete: Whether the search ran to its end.
     """
@@ -78,8 +77,8 @@ class Frontier:
     def points(self) -> list[FrontierPoint]:
         """Return the cascades that none beats in both accuracy and mean cost, cheapest first."""
         best_above = np.minimum.accumulate(self.mean_cost[::-1])[::-1]
-        dearer = np.append(best_above[1:], math.inf)
-        kept = np.flatnonzero((self.mean_cost < dearer) & np.isfinite(self.mean_cost))
+        above = np.append(best_above[1:], math.inf)
+        kept = np.flatnonzero((self.mean_cost < above) & np.isfinite(self.mean_cost))
         return [self._point(int(right)) for right in kept]
 
     def cheapest(self, least_right: int) -> FrontierPoint | None:
@@ -124,7 +123,7 @@ def undominated(points: Iterable[C], right: Callable[[C], int]) -> list[C]:
 
 
 def merge_points(points: Iterable[FrontierPoint]) -> list[FrontierPoint]:
-    """Merge the frontiers of several settings."""
+    """Merge the frontiers of several gating rules."""
     return undominated(points, lambda point: point.right)
 
 

@@ -1,4 +1,4 @@
-"""Streeter's greedy: a cascade from a pool of hundreds, stage by stage.
+"""Streeter's greedy algorithm: a cascade from a pool of hundreds, stage by stage.
 
 Source: Streeter, "Approximation Algorithms for Cascading Prediction Models", ICML 2018, arXiv 1802.07697.
 """
@@ -23,7 +23,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class _Stage:
-    """Hold a model with the rows that it would answer, surest first, and its threshold."""
+    """A model with the rows that it would answer, the most confident first, and its threshold."""
 
     model: int
     rows: Rows
@@ -39,28 +39,28 @@ def greedy(
 ) -> ScoredCascade:
     """Build a cascade that is as accurate as `alpha` times the reference model.
 
-    Each round takes, for every model not yet used, the largest set of its surest remaining images on which it
-    is right at least `alpha` times as often as the reference, and appends the model with the most such images
-    for its cost. An image's answer is that of the one model where it leaves: nothing is averaged (`combine`
+    Each round takes, for every model not yet used, the largest set of its most confident remaining images on
+    which it is right at least `alpha` times as often as the reference, and appends the model with the most such images
+    for its cost. An image's answer is that of the one model where it exits: nothing is averaged (`combine`
     is `last`).
 
     The constraint holds on the images of each stage, hence on all of them. The mean cost is at most 4 times
     that of the best cascade whose stages all satisfy the constraint, on these images (Streeter 2018, by
-    reduction from min-sum set cover); nothing is promised for new ones. A bound on the stages voids that factor: the
-    last stage allowed is the cheapest for its images that can answer all that remain.
+    reduction from min-sum set cover); nothing is guaranteed for new ones. A bound on the stages voids that factor: the
+    last stage allowed is the one of the lowest cost that can answer all images that remain.
 
     Args:
         problem: Predictions of M models on N images.
-        reference: The model to be compared with; it satisfies the constraint everywhere, so the search ends.
+        reference: The model to compare with; it satisfies the constraint everywhere, so the search ends.
         alpha: In (0, 1].
         confidence: What ranks the images; a key of `cascade_core.gating.CONFIDENCES`.
         max_stages: The most stages; None for no bound.
 
     Raises:
-        ValueError: If alpha or the reference is out of range.
+        ValueError: alpha or the reference is out of range.
     """
     if not 0 < alpha <= 1:
-        raise ValueError(f"alpha must lie in (0, 1], not {alpha}: above 1 the reference itself would not do")
+        raise ValueError(f"alpha must lie in (0, 1], not {alpha}: above 1 not even the reference would satisfy it")
     if not 0 <= reference < len(problem.names):
         raise ValueError(f"the reference must be one of the pool's {len(problem.names)} models, not {reference}")
     stages = _choose_stages(problem, reference, alpha, confidence, max_stages or len(problem.names))
@@ -70,7 +70,7 @@ def greedy(
 
 
 def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: str, max_stages: int) -> list[_Stage]:
-    """Run the rounds; one sort of each model serves all of them, as dropping rows keeps the order."""
+    """Run the rounds; each model is sorted once, as dropping rows keeps the order."""
     rule = GatingRule((1.0,), confidence, "last")
     singles = [prefix_statistics(problem, (model,), rule)[0] for model in range(len(problem.names))]
     orders = {model: np.argsort(-single.confidence, kind="stable") for model, single in enumerate(singles)}
@@ -100,9 +100,9 @@ def _choose_stages(problem: Problem, reference: int, alpha: float, confidence: s
 def _largest_prefix(
     model: int, rows: Rows, confidence: npt.NDArray[np.float32], right: Bools, reference: Bools, alpha: float
 ) -> _Stage:
-    """Return the most of the ordered rows on which the model satisfies the constraint; none, if nowhere.
+    """Return the longest prefix of the ordered rows on which the model satisfies the constraint; it may be empty.
 
-    Equal confidences are never parted: a threshold could not part them either.
+    Equal confidences are never separated: a threshold could not separate them either.
     """
     scores = confidence[rows]
     ends = np.append(scores[1:] < scores[:-1], True)

@@ -19,7 +19,7 @@ MOST_THRESHOLDS = 255
 
 @dataclass(frozen=True)
 class Grid:
-    """Hold the thresholds of P stages and where N images lie among them.
+    """The thresholds of P stages, and where N images lie among them.
 
     Attributes:
         thresholds: P arrays float32, ascending, each of 0 to T numbers.
@@ -47,7 +47,7 @@ def quantile_thresholds(confidence: Floats, count: int) -> Floats:
     """Return at most `count` thresholds that split confidences [N] near the quantiles t/(count+1).
 
     Equal confidences cannot be split, so each quantile moves to the nearest place between distinct ones;
-    quantiles that meet become one. Where there are no more than `count` such places, all are taken and the
+    quantiles that coincide become one. Where there are at most `count` such places, all are taken and the
     grid is exhaustive. "Everybody exits" is left out: that is the shorter cascade.
     """
     ordered = np.sort(confidence)
@@ -69,7 +69,7 @@ def lay_grid(confidence: Floats, count: int, threads: int) -> Grid:
         threads: Threads to sort on; numpy sorts without holding Python's lock.
 
     Raises:
-        ValueError: If `count` is not 1 to 255.
+        ValueError: `count` is not 1 to 255.
     """
     if not 1 <= count <= MOST_THRESHOLDS:
         raise ValueError(f"a stage takes 1 to {MOST_THRESHOLDS} thresholds, not {count}")
@@ -86,7 +86,7 @@ def lay_grid(confidence: Floats, count: int, threads: int) -> Grid:
 
 @parallel
 def _fill_bins(confidence: Floats, table: Floats, counts: npt.NDArray[np.int32], bins: Bins) -> None:
-    """Find each confidence by halving; the step count is one for all images, so that nothing branches."""
+    """Find each confidence by binary search; the number of steps is the same for all images, so nothing branches."""
     for stage in prange(len(confidence)):
         thresholds = table[stage]
         half = 1

@@ -43,20 +43,19 @@ def grid_search(
 ) -> Frontier:
     """Find the cheapest cascade for each number of right answers, over every cascade there is.
 
-    An interrupt (Ctrl-C) ends the search early and keeps the best so far; the frontier is then not
-    `complete`.
+    An interrupt (Ctrl-C) ends the search early and keeps the best so far; the frontier is then not `complete`.
 
     Args:
         problem: Predictions, costs and labels of N images.
-        rule: How to combine and gate; needs a weight for each stage.
+        rule: How to combine and gate, with a weight for each stage.
         constraints: Which committees are allowed; up to four stages in ascending cost by default.
-        thresholds: T, tried for each stage beside "nobody exits".
+        thresholds: T, tried for each stage as well as "nobody exits".
         threads: To run on; all cores by default.
         on_count: Called with the committees done and their number, after each chunk.
         committees: Exactly these, instead of those that `constraints` allows.
 
     Raises:
-        ValueError: If no committee is allowed, a number is out of range, or there are no images.
+        ValueError: no committee is allowed, a number is out of range, or there are no images.
     """
     allowed = list_committees(problem.costs, constraints or Constraints()) if committees is None else committees
     _check(problem, allowed)
@@ -168,4 +167,4 @@ def _check(problem: Problem, committees: Sequence[ModelIndices]) -> None:
         raise ValueError("no committee satisfies the constraints")
     longest = max(map(len, committees))
     if longest > MOST_STAGES:
-        raise ValueError(f"exhaustive search takes up to {MOST_STAGES} stages, not {longest}; use the greedy")
+        raise ValueError(f"exhaustive search takes up to {MOST_STAGES} stages, not {longest}; use the greedy algorithm")

@@ -53,13 +53,13 @@ class LargestSums(NamedTuple):
 
 
 class Scores(NamedTuple):
-    """What S nodes of a tree give on N images.
+    """The results of S nodes of a tree on N images.
 
     Attributes:
         images: int32 [N], which image each column is.
         right: bool [S, N], whether the answer is the label.
         confidence: float32 [inner nodes, N].
-        predicted: int32 [S, N], the class; empty where nobody asked.
+        predicted: int32 [S, N], the class; empty unless asked for.
     """
 
     images: Ints

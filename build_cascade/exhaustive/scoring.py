@@ -1,4 +1,4 @@
-"""What each prefix of a committee answers and how sure it is, on every image.
+"""The answer and the confidence of each prefix of a committee, on every image.
 
 Equal to gating.py to the bit: the same float16 numbers, the same float32 sums in the order of the stages, the same
 division, the first largest class. What needs logarithms or exponentials (`log_mean`, the entropy) is computed in
@@ -26,7 +26,7 @@ Ints = npt.NDArray[np.int32]
 
 @dataclass(frozen=True)
 class PrefixStatistics:
-    """What one prefix of a committee gives on N images.
+    """The results of one prefix of a committee on N images.
 
     Attributes:
         predicted: int32 [N], the class.
@@ -62,11 +62,11 @@ def score(
     """Score every node of a tree on every image.
 
     Args:
-        tree: Its models are places in the choice that `blocks` brings.
-        blocks: The pool's rows.
+        tree: Its models are indices into the models of `blocks`.
+        blocks: Rows of the pool, block by block.
         problem: Of N images.
         rule: Of at least as many weights as the tree is deep.
-        predicted: Whether the classes are wanted as well.
+        predicted: Whether to return the classes as well.
 
     Raises:
         ValueError: the rule has too few weights.

@@ -1,4 +1,4 @@
-"""Cached predictions of a pool, dense or top-k, behind one interface."""
+"""The predictions of a pool, dense or top-k, behind one interface."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ class PredictionSource(Protocol):
 
 
 class DenseSource:
-    """Hold one float16 array [N, C] a model; memory maps stay on disk and are read block by block."""
+    """One float16 array [N, C] for each model; memory maps stay on disk and are read block by block."""
 
     def __init__(self, arrays: Sequence[Array]) -> None:
         """Take the arrays; wider floats are rounded to float16 when they are read.
 
         Raises:
-            ValueError: If there are none or their shapes differ.
+            ValueError: there are none, or their shapes differ.
         """
         shapes = {array.shape for array in arrays}
         if len(shapes) != 1 or len(arrays[0].shape) != 2:  # noqa: PLR2004
@@ -68,7 +68,7 @@ class DenseSource:
 
 
 class TopKSource:
-    """Hold the k most probable classes of each image; the rest counts as zero."""
+    """The k most probable classes of each image for each model; the rest counts as zero."""
 
     def __init__(
         self, ids: Sequence[npt.NDArray[np.integer[Any]]], probabilities: Sequence[Array], classes: int
@@ -76,7 +76,7 @@ class TopKSource:
         """Take one pair of arrays [N, k] a model; k may differ, and the order within a row is free.
 
         Raises:
-            ValueError: If there are none or their shapes do not fit.
+            ValueError: there are none, or their shapes do not fit.
         """
         shapes = [(i.shape, p.shape) for i, p in zip(ids, probabilities, strict=True)]
         if not shapes or any(i != p or len(i) != 2 or i[0] != shapes[0][0][0] for i, p in shapes):  # noqa: PLR2004
@@ -113,7 +113,7 @@ class TopKSource:
 
 @dataclass(frozen=True)
 class Problem:
-    """Hold what may be chosen from.
+    """The predictions, labels and costs of a pool.
 
     Attributes:
         names: Of the M backbones.
@@ -122,7 +122,7 @@ class Problem:
         labels: int32 [N].
 
     Raises:
-        ValueError: If sizes differ, a cost is not a positive number, or a label is out of range.
+        ValueError: sizes differ, a cost is not a positive number, or a label is out of range.
     """
 
     names: tuple[str, ...]

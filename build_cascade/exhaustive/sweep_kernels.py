@@ -1,7 +1,7 @@
 """All threshold cells of a cascade at once, by histograms and prefix sums.
 
 A committee of stages 1, 2, 3 and a last one has a cell (i, j, k) for every choice of thresholds. With bins
-b1, b2, b3 (how many thresholds a confidence reaches) an image goes on at stage 1 when b1 <= i, and so on:
+b1, b2, b3 (how many thresholds a confidence reaches) an image escalates at stage 1 when b1 <= i, and so on:
 
     right(i, j, k) =  #{b1 > i, stage 1 right}
                     + #{b1 <= i, b2 > j, stage 2 right}
@@ -11,7 +11,7 @@ b1, b2, b3 (how many thresholds a confidence reaches) an image goes on at stage 
 
 Every count is a prefix sum of a histogram over (b1, b2, b3). All but the last line of `right` are shared by
 the committees that differ in the last stage only; they form a group. Shorter committees are padded in front
-with stages that cost nothing and that nobody leaves, so one kernel serves all lengths.
+with stages that cost nothing and where nobody exits, so one kernel serves all lengths.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Show what a pool and its cascade do: a table in the terminal, three figures, and one page that holds them all."""
+"""The report on a pool and its cascade: a table in the terminal, three figures, and one page with all of them."""

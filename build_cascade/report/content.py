@@ -1,4 +1,4 @@
-"""What a report shows: everything is replayed on the test images."""
+"""The content of a report: everything is replayed on the test images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STARS = 5
 
 @dataclass(frozen=True)
 class Row:
-    """Hold one line of the report: what something does on the test images."""
+    """One line of the report: the results of a backbone, an ensemble or a cascade on the test images."""
 
     name: str
     kind: str
@@ -35,30 +35,30 @@ class Row:
 
 @dataclass(frozen=True)
 class Members:
-    """Hold what a committee does on the test images, as an ensemble or as a cascade."""
+    """The results of a committee on the test images, as an ensemble or as a cascade."""
 
     stages: tuple[str, ...]
     evaluation: Evaluation
 
     @property
     def name(self) -> str:
-        """Return the stages in a line."""
+        """The stages in a line."""
         return " → ".join(self.stages)
 
 
 @dataclass(frozen=True)
 class Report:
-    """Hold what is shown of a pool and its cascade.
+    """What is shown of a pool and its cascade.
 
     Attributes:
         rows: Single backbones, their ensemble, the cascade and its operating points.
         frontier: Of the search, thinned out, on the test images.
         stars: A few cascades of it.
-        ensembles: That none beats on calibration, on the test images.
-        curves: Risk against coverage, one a stage of the cascade.
-        reference: What the cascade is compared with: the best single backbone on calibration.
-        factor: What a cost is multiplied by to be shown in `unit`.
-        unit: Of the shown costs.
+        ensembles: Those that no other beats on calibration, on the test images.
+        curves: Risk against coverage, one for each stage of the cascade.
+        reference: The backbone that the cascade is compared with.
+        factor: Converts a cost into `unit`.
+        unit: Of the costs shown.
     """
 
     rows: tuple[Row, ...]
@@ -103,17 +103,17 @@ class Report:
 
     @property
     def chosen(self) -> Row:
-        """Return the row of the cascade."""
+        """The row of the cascade."""
         return next(row for row in self.rows if row.kind == CASCADE)
 
     @property
     def points(self) -> tuple[Row, ...]:
-        """Return the rows of the cascade's operating points."""
+        """The rows of the cascade's operating points."""
         return tuple(row for row in self.rows if row.kind == POINT)
 
     @property
     def singles(self) -> tuple[Row, ...]:
-        """Return the rows of the single backbones, cheapest first."""
+        """The rows of the single backbones, cheapest first."""
         return tuple(row for row in self.rows if row.kind == SINGLE)
 
 
@@ -124,8 +124,8 @@ def committee_of(cascade: Cascade) -> Committee:
 
 
 def on_test(evaluator: Evaluator, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
-    """Replay on the test images as `evaluate` does, by the search's kernels, which take top-k predictions as such."""
-    if len(committee.stages) > MAX_STAGES:  # no cascade, but the ensemble of a large pool
+    """Replay on the test images as `evaluate` does, by the search's kernels, which take top-k predictions directly."""
+    if len(committee.stages) > MAX_STAGES:  # not a cascade, but the ensemble of a large pool
         return evaluator.on_test(committee, thresholds)
     problem = as_problem(evaluator.test.only(committee.stages), evaluator.costs)
     seen = score_cascade(problem, tuple(range(len(committee.stages))), committee.rule, thresholds)
@@ -162,5 +162,5 @@ def _check_known(stages: Sequence[str], evaluator: Evaluator) -> None:
     if foreign:
         raise ChoiceError(
             f"cascade.json or the last search has the stage {foreign[0]!r}, which is not in this pool; "
-            "give the pool it was made of, or search again"
+            "give the pool that it was chosen from, or search again"
         )

@@ -1,4 +1,4 @@
-"""How often a stage errs on the images it is surest of: risk against coverage (El-Yaniv and Wiener, JMLR 11, 2010)."""
+"""How often a stage errs on its most confident images: risk against coverage (El-Yaniv and Wiener, JMLR 11, 2010)."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Hold what one stage, with those before it, would do if it answered only what it is sure of.
+    """The risk and coverage of one stage, with those before it, at every confidence.
 
     Attributes:
         name: Of the stage's backbone.
         coverage: float64 [P], shares of all images, ascending to 1; one for each confidence that occurs.
-        risk: float64 [P], share of wrong answers among the covered.
+        risk: float64 [P], share of wrong answers among the covered images.
         chosen: (coverage, risk) at the stage's threshold; None for the last stage and where nobody exits.
     """
 
@@ -33,7 +33,7 @@ class Curve:
 
 
 def curves(predictions: Predictions, committee: Committee, thresholds: Sequence[float]) -> list[Curve]:
-    """Return one curve a stage.
+    """Return one curve for each stage.
 
     Args:
         predictions: Of at least the committee's backbones.

@@ -1,4 +1,4 @@
-"""The ensembles that pay: committees that every image runs whole, none of them both worse and dearer than another."""
+"""The frontier of ensembles: committees of which every image runs all stages, and which no other ensemble beats."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from build_cascade.predictions import Predictions
 from cascade_core.gating import GatingRule
 from cascade_core.spec import MAX_STAGES
 
-MOST_COMMITTEES = 2500  # a second on 25,000 images
+MOST_COMMITTEES = 2500  # take a second on 25,000 images
 
 
 def best_ensembles(predictions: Predictions, costs: Mapping[str, float]) -> list[Committee]:
-    """Return the ensembles of two or more backbones, equal in weight, that none other beats; cheapest first.
+    """Return the ensembles of two or more backbones, of equal weights, that no other beats; cheapest first.
 
     Args:
         predictions: Of the pool, on the images to choose on.
@@ -36,14 +36,14 @@ def best_ensembles(predictions: Predictions, costs: Mapping[str, float]) -> list
 
 
 def _ensembles(problem: Problem, committees: list[ModelIndices]) -> list[Ensemble]:
-    """Count right answers with nobody leaving; one threshold a stage, the fewest there can be, is tried as well."""
+    """Count the right answers of ensembles; the search tries one threshold a stage as well, the fewest it can."""
     rule = GatingRule(geometric_weights(1.0, MAX_STAGES))
     found = grid_search(problem, rule, committees=committees, thresholds=1)
     return found.ensembles(problem.costs)
 
 
 def _most_members(problem: Problem) -> int:
-    """Return the most members, two at least, for which there are not too many committees."""
+    """Return the most members, at least two, for which there are not too many committees."""
     models, members = len(problem.names), 2
     while members < MAX_STAGES and sum(math.comb(models, m) for m in range(2, members + 2)) <= MOST_COMMITTEES:
         members += 1

@@ -1,4 +1,4 @@
-"""Put names beside points so that they cover neither each other nor the points."""
+"""Place names next to points so that they cover neither each other nor the points."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MARKER = 7.0
 FONT_SIZE = 8
 HALO = 2.5
 POINTS_AN_INCH = 72
-ON_A_NAME, ON_A_POINT, OUTSIDE = 30.0, 12.0, 100.0  # how bad a covered pixel is
-AWAY = 1.5  # how bad a pixel of distance is
+ON_A_NAME, ON_A_POINT, OUTSIDE = 30.0, 12.0, 100.0  # cost of a covered pixel
+AWAY = 1.5  # cost of a pixel of distance
 
 
 @dataclass(frozen=True)
 class Label:
-    """Hold a name and the point, in data coordinates, that it belongs to."""
+    """A name, and the point in data coordinates that it belongs to."""
 
     name: str
     x: float
@@ -36,7 +36,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Other:
-    """Hold a point in data coordinates, and about how many pixels its marker reaches to each side."""
+    """Another point in data coordinates; its marker reaches about `radius` pixels to each side."""
 
     x: float
     y: float
@@ -49,7 +49,7 @@ def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: 
     Args:
         axes: With scales and limits as they will stay.
         labels: What to write.
-        others: What else is better left uncovered.
+        others: Further points to leave uncovered.
         colour: Of the text.
         paper: The colour behind it, drawn around the letters: lines may pass below.
     """
@@ -74,7 +74,7 @@ def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: 
 def _best(
     point: Boxes, size: tuple[float, float], markers: Boxes, taken: Sequence[Boxes], frame: Boxes
 ) -> tuple[tuple[float, float], Boxes]:
-    """Try places around the point; return the offset of the text's centre and its box, of the best."""
+    """Try positions around the point; return the offset of the text's centre and the text's box at the best."""
     best: tuple[float, tuple[float, float], Boxes] | None = None
     for distance in DISTANCES:
         for angle in np.linspace(0, 2 * math.pi, ANGLES, endpoint=False):
@@ -83,10 +83,10 @@ def _best(
                 math.sin(angle) * (distance + size[1] / 2),
             )
             box = _around(point[0] + offset[0], point[1] + offset[1], size[0] / 2, size[1] / 2)
-            badness = AWAY * distance + OUTSIDE * _sticks_out(box, frame)
-            badness += ON_A_POINT * _covered(box, markers) + ON_A_NAME * _covered(box, np.array(taken))
-            if best is None or badness < best[0]:
-                best = (badness, offset, box)
+            penalty = AWAY * distance + OUTSIDE * _sticks_out(box, frame)
+            penalty += ON_A_POINT * _covered(box, markers) + ON_A_NAME * _covered(box, np.array(taken))
+            if best is None or penalty < best[0]:
+                best = (penalty, offset, box)
     assert best is not None  # noqa: S101 (there are places to try)
     return best[1], best[2]
 

@@ -1,4 +1,4 @@
-"""A few of many, spread evenly over the logarithm of a cost."""
+"""A few of many items, evenly spaced by the logarithm of a cost."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 def log_spaced(items: Sequence[T], count: int, cost: Callable[[T], float], taken: float | None = None) -> list[T]:
-    """Return at most `count` of the items, the cheapest and the dearest among them, in their order.
+    """Return at most `count` of the items in their order, with the cheapest and the most expensive among them.
 
     Args:
         items: With a cost above zero each.
         count: The most that are returned.
         cost: Of an item.
-        taken: A cost that none should lie close to.
+        taken: A cost that no picked item should be close to.
     """
     if not items or (taken is None and len(items) <= count):
         return list(items)

@@ -1,4 +1,4 @@
-"""Write the report's files: three PNGs, and one page that holds everything and needs no network."""
+"""Write the report's files: three PNGs, and one page that contains everything and needs no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGE = "index.html"
 
 @dataclass(frozen=True)
 class Line:
-    """Hold one line of a table on the page."""
+    """One line of a table on the page."""
 
     cells: tuple[str, ...]
     chosen: bool = False
@@ -37,10 +37,10 @@ def write_report(
 
     Args:
         report: What to show.
-        evaluator: Where it comes from: how many images, which costs.
+        evaluator: What it was made with: how many images, which costs.
         cascade: With its evidence.
-        images_per_s: Measured speeds, by the rows' names; may be empty.
-        folder: Made if it is not there.
+        images_per_s: As measured, by the rows' names; may be empty.
+        folder: Created if it does not exist.
     """
     drawings = _drawings(report, cascade)
     for name, drawing in drawings.items():

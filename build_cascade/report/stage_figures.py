@@ -1,4 +1,4 @@
-"""What happens at each stage of the cascade: where images leave, and how often a sure answer is wrong."""
+"""What happens at each stage of the cascade: where images exit, and how often a confident answer is wrong."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from build_cascade.report.style import Theme, new_figure, on_paper
 from build_cascade.report.table import exits_in_words
 
 BAR_INCHES = 0.42
-LEAST_NAMED = 0.06  # a narrower part of a bar has no room for its number
+LEAST_NAMED = 0.06  # a narrower part of a bar is too small for its number
 DRAWN_POINTS = 600
 LONGEST_BESIDE = 26  # letters of a name in a legend of two columns
 COVERAGE_INCHES = 4.6
 
 
 def draw_exits(report: Report, stages: tuple[str, ...], theme: Theme) -> Figure:
-    """Draw the share of images that leave at each stage, one bar for the cascade and for each operating point."""
+    """Draw the share of images that exit at each stage, one bar for the cascade and for each operating point."""
     rows = [report.chosen, *report.points]
     figure, axes = new_figure(1.5 + BAR_INCHES * len(rows))
     for height, row in enumerate(rows):
         _draw_bar(axes, height, row, theme)
     axes.set_yticks(range(len(rows)), [row.name.strip() for row in rows])
     axes.invert_yaxis()
-    axes.set(xlim=(0, 100), xlabel="images that leave at the stage (% of the test images)")
+    axes.set(xlim=(0, 100), xlabel="images that exit at the stage (% of the test images)")
     axes.spines["left"].set_visible(False)
     axes.tick_params(axis="y", length=0)
     handles = [Patch(color=theme.stages[place], label=f"{place + 1}  {stage}") for place, stage in enumerate(stages)]
@@ -50,12 +50,12 @@ def _draw_bar(axes: Axes, height: int, row: Row, theme: Theme) -> None:
 
 
 def _columns(names: Sequence[str]) -> int:
-    """Return how many names of a legend fit side by side."""
+    """Return how many names of a legend fit in one row."""
     return 2 if max(map(len, names)) <= LONGEST_BESIDE else 1
 
 
 def draw_coverage(report: Report, theme: Theme) -> Figure:
-    """Draw the risk of each stage, with those before it, among the images that it is surest of."""
+    """Draw the risk of each stage, with those before it, among the images of highest confidence."""
     figure, axes = new_figure(COVERAGE_INCHES)
     for place, (curve, colour) in enumerate(zip(report.curves, theme.stages, strict=False)):
         _draw_curve(axes, curve, place, colour)
@@ -66,7 +66,7 @@ def draw_coverage(report: Report, theme: Theme) -> Figure:
     axes.set(
         xlim=(_first_error(report.curves), 100.5),
         xlabel="coverage: images above a confidence (% of the test images)",
-        ylabel="risk: wrong among them (%)",
+        ylabel="risk: wrong answers among them (%)",
     )
     axes.set_ylim(bottom=0)
     axes.grid()
@@ -78,7 +78,7 @@ def draw_coverage(report: Report, theme: Theme) -> Figure:
 
 
 def _first_error(curves: Sequence[Curve]) -> float:
-    """Return the coverage in per cent, a little before any stage errs: nothing happens to the left of it."""
+    """Return the coverage in per cent, a little below where any stage errs: there is nothing to see to its left."""
     coverage = min(float(curve.coverage[curve.risk > 0].min(initial=1.0)) for curve in curves)
     return max(0.0, 10 * math.floor(10 * coverage - 1))
 

@@ -1,4 +1,4 @@
-"""What the figures share: colours for light and dark paper, and how they become files."""
+"""What the figures share: colours for light and dark backgrounds, and how they become files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WIDTH_INCHES = 8.0
 
 @dataclass(frozen=True)
 class Theme:
-    """Hold the colours of one figure; `stages` are those of the first to the fourth stage."""
+    """The colours of a figure; `stages` are those of the first to the fourth stage."""
 
     paper: str
     ink: str
@@ -33,7 +33,7 @@ class Theme:
     stages: tuple[str, ...]
 
     def settings(self) -> dict[Any, Any]:  # some versions of matplotlib list every key in their annotations
-        """Return matplotlib's settings for it."""
+        """Return matplotlib's settings for these colours."""
         ink = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
         paper = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
         return {
@@ -78,20 +78,20 @@ def new_figure(height_inches: float) -> tuple[Figure, Axes]:
 
 
 def on_paper(colour: str) -> str:
-    """Return black or white, whichever is read better on a colour."""
+    """Return black or white, whichever is more readable on a colour."""
     red, green, blue = mpl.colors.to_rgb(colour)
     return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.55 else "#ffffff"  # noqa: PLR2004 (BT.601)
 
 
 def save_png(drawing: Drawing, path: Path) -> None:
-    """Save a figure on light paper as PNG."""
+    """Save a figure on a light background as PNG."""
     with mpl.rc_context(LIGHT.settings()):
         figure = drawing(LIGHT)
         write_whole(path, lambda aside: figure.savefig(aside, dpi=DOTS_PER_INCH, format="png"))
 
 
 def as_data(drawing: Drawing, theme: Theme) -> str:
-    """Return a figure as the address of an SVG that holds itself."""
+    """Return a figure as an SVG in a data URL."""
     with mpl.rc_context(theme.settings()), io.BytesIO() as file:
         drawing(theme).savefig(file, format="svg", metadata={"Date": None})
         return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()

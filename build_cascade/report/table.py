@@ -35,12 +35,12 @@ def accuracy_in_words(seen: Evaluation) -> str:
 
 
 def cost_in_words(cost: float, report: Report) -> str:
-    """Return a cost in the shown unit, without it."""
+    """Return a cost in the unit shown, without the unit."""
     return f"{cost * report.factor:.3g}"
 
 
 def exits_in_words(seen: Evaluation) -> str:
-    """Return the share of images that leave at each stage, in per cent."""
+    """Return the share of images that exit at each stage, in per cent."""
     return " / ".join(f"{rate:.0%}" for rate in seen.exit_rates).replace("%", "")
 
 

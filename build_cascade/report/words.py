@@ -13,16 +13,16 @@ from build_engines.costs.costs import MS
 from cascade_core.gating import UNREACHABLE
 from cascade_core.spec import NEVER, Cascade
 
-ALIKE = 0.005  # a cost that differs by less is called the same
+ALIKE = 0.005  # a cost that differs by less is called equal
 
 
 def headline(report: Report) -> list[str]:
-    """Say what the cascade reaches, and what it saves against the best single backbone."""
+    """Return what the cascade reaches, and what it saves against the reference."""
     seen, reference = report.chosen.evaluation, report.reference
     compared = f"{reference.name}, the best single backbone on calibration"
     return [
         f"Right on {_percent(seen)} of {seen.images} test images at a mean cost of "
-        f"{cost_in_words(seen.mean_cost, report)} {report.unit} an image.",
+        f"{cost_in_words(seen.mean_cost, report)} {report.unit} per image.",
         f"That is {saving(seen, reference.evaluation)} {compared}: "
         f"{_percent(reference.evaluation)} at {cost_in_words(reference.evaluation.mean_cost, report)} {report.unit}.",
     ]
@@ -32,8 +32,8 @@ def saving(seen: Evaluation, reference: Evaluation) -> str:
     """Compare two mean costs in words."""
     ratio = seen.mean_cost / reference.mean_cost
     if abs(1 - ratio) < ALIKE:
-        return "as dear as"
-    return f"{1 - ratio:.0%} cheaper than" if ratio < 1 else f"{ratio - 1:.0%} dearer than"
+        return "as expensive as"
+    return f"{1 - ratio:.0%} cheaper than" if ratio < 1 else f"{ratio - 1:.0%} more expensive than"
 
 
 def guarantee(cascade: Cascade) -> str:
@@ -42,19 +42,19 @@ def guarantee(cascade: Cascade) -> str:
 
 
 def how_chosen(evaluator: Evaluator, cascade: Cascade, report: Report) -> list[str]:
-    """Say on which images, for which goal, by what costs and when the cascade was chosen."""
+    """Return on which images, for which goal, by which costs and when the cascade was chosen."""
     evidence = cascade.evidence
     seen, costs = _mapping(evidence.get("calibration")), _mapping(evidence.get("costs"))
     answered = _mapping(evidence.get("predicted_by"))
     made = " on ".join(str(evidence[key]) for key in ("made_by", "date") if key in evidence)
     sentences = [
         f"Goal: {_goal(_mapping(evidence.get('goal')), cascade.cost_unit)}.",
-        f"Stages and thresholds were chosen on {len(evaluator.calibration.class_ids)} calibration images, all numbers "
-        f"here are of {report.chosen.evaluation.images} test images.",
+        f"Stages and thresholds were chosen on {len(evaluator.calibration.class_ids)} calibration images; all numbers "
+        f"here are from {report.chosen.evaluation.images} test images.",
         f"On calibration the cascade was right on {seen['accuracy']:.1%}." if "accuracy" in seen else "",
-        f"Rule: {_combined(cascade)}; an image leaves when its confidence "
+        f"Rule: {_combined(cascade)}; an image exits when its confidence "
         f"({cascade.confidence.replace('_', ' ')}) reaches {thresholds_in_words(cascade.thresholds)}.",
-        f"Its stages answered by {'; '.join(f'{name}: {runtime}' for name, runtime in answered.items())}."
+        f"Its predictions come from {'; '.join(f'{name} on {runtime}' for name, runtime in answered.items())}."
         if answered
         else "",
         f"Costs shown are in {report.unit}; their source: {evaluator.costs.source}.",
@@ -67,29 +67,30 @@ def how_chosen(evaluator: Evaluator, cascade: Cascade, report: Report) -> list[s
 
 
 def thresholds_in_words(thresholds: tuple[float, ...]) -> str:
-    """Return thresholds such as 0.6527 / never; one a stage but the last."""
+    """Return thresholds such as 0.6527 / never, for each stage but the last."""
     written = [NEVER if threshold == UNREACHABLE else f"{threshold:.4f}" for threshold in thresholds]
     return " / ".join(written) or "no threshold: there is one stage"
 
 
 def warnings(evaluator: Evaluator, cascade: Cascade) -> list[str]:
-    """Say what the numbers do not show."""
+    """Return what the numbers do not show."""
     sentences = [
-        "Do not pick another cascade by its test numbers here: those would then be too good to hold. Search again, "
-        "and report on images that took no part.",
-        "The intervals are of each accuracy alone. They do not say that two differ, or that two whose intervals "
-        "overlap are alike.",
-        "Everything is said of images of the same kind; other cameras, classes or shares of classes are not covered.",
+        "Do not select another cascade by its test results here: they would then be too optimistic. Search again, "
+        "and report on images that were not used for either.",
+        "Each interval is of one accuracy alone: it does not show that two accuracies differ, and overlapping "
+        "intervals do not show that they are equal.",
+        "All results are for images of the same kind; other cameras, classes or class frequencies are not covered.",
     ]
     if guarantee(cascade) == NO_GUARANTEE:
         sentences.insert(
-            0, "Nothing is guaranteed: the best of many cascades on calibration is a little worse on new images."
+            0,
+            "Nothing is guaranteed: the best of many cascades on calibration is usually a little worse on new images.",
         )
     if evaluator.costs.unit == MS:
-        return [*sentences, "Milliseconds are of the machine and the load that they were measured under."]
+        return [*sentences, "Milliseconds are valid for the machine and the load under which they were measured."]
     return [
         *sentences,
-        "Multiply-accumulates are no milliseconds: what they take depends on the machine and the batch.",
+        "Multiply-accumulates are not milliseconds: the time that they take depends on the machine and the batch size.",
     ]
 
 

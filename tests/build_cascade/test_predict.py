@@ -106,7 +106,7 @@ def test_a_half_written_file_is_refused(collection, small):
     list(collection.run(small))
     path = collection.folder / "small.npy"
     path.write_bytes(path.read_bytes()[:-8])
-    with pytest.raises(PredictionError, match="half-written"):
+    with pytest.raises(PredictionError, match="damaged"):
         Predictions.read(collection.folder, ["small"])
 
 

@@ -185,11 +185,11 @@ def test_the_page_says_what_answered(tmp_path):
     )
     cascade, frontier = choice(tmp_path, evaluator, Goal(accuracy_at_least=0.1))
     assert cascade.evidence["predicted_by"] == {"small": "python (model.onnx, CPU)"}
-    said = "Its stages answered by small: python (model.onnx, CPU)."
+    said = "Its predictions come from small on python (model.onnx, CPU)."
     assert said in page_of(tmp_path, evaluator, cascade, frontier)[1]
     imported, frontier = choice(tmp_path, evaluator_of())
     assert imported.evidence["predicted_by"] == {}
-    assert "Its stages answered" not in page_of(tmp_path, evaluator_of(), imported, frontier)[1]
+    assert "Its predictions come from" not in page_of(tmp_path, evaluator_of(), imported, frontier)[1]
 
 
 def test_a_cascade_without_evidence_has_a_report(tmp_path):
@@ -207,7 +207,7 @@ def test_one_backbone_alone_has_a_report(tmp_path):
     evaluator = evaluator_of(NAMES[:1])
     report, page = page_of(tmp_path, evaluator, *choice(tmp_path, evaluator, Goal(accuracy_at_least=0.1)))
     assert (report.stars, report.ensembles) == ((), ())
-    assert "as dear as small" in page
+    assert "as expensive as small" in page
     assert "no threshold: there is one stage" in page
     assert "1 candidate backbone<" in page
 
@@ -286,7 +286,9 @@ def committees(names):
     return [chosen for size in range(2, len(names) + 1) for chosen in itertools.combinations(names, size)]
 
 
-@pytest.mark.parametrize(("cost", "says"), [(1.0, "as dear as"), (0.25, "75% cheaper than"), (1.5, "50% dearer than")])
+@pytest.mark.parametrize(
+    ("cost", "says"), [(1.0, "as expensive as"), (0.25, "75% cheaper than"), (1.5, "50% more expensive than")]
+)
 def test_a_saving_in_words(cost, says):
     seen = evaluator_of().on_test(Committee.of(["small"]))
     assert saving(replace(seen, mean_cost=cost), replace(seen, mean_cost=1.0)) == says
