@@ -13,52 +13,12 @@ from typer.testing import CliRunner
 
 from build_cascade.cli import app
 from build_cascade.errors import PredictionError
-from build_cascade.predict import Collection
 from build_cascade.predictions import Predictions
-from build_cascade.provenance import Provenance, check_provenance
 from build_engines.errors import ServedError
-from build_engines.images.folder import open_image_folder, order_note
-from build_engines.repository.entry import MADE_FROM
-from build_engines.repository.served_model import ServedModel, matches_runtime, runtime_of, served_configs
-from tests.support.helpers import CANVAS, CLASSES, LABELS, onnx_probabilities, random_canvases
-
-PER_CLASS = 7
-
-
-@pytest.fixture
-def images(tmp_path):
-    root = tmp_path / "images"
-    for place, canvas in enumerate(random_canvases(PER_CLASS * CLASSES, seed=4)):
-        path = root / LABELS[place % CLASSES] / f"{place:03d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(canvas).save(path)
-    return open_image_folder(root, LABELS)
-
-
-@pytest.fixture
-def collection(small, images, tmp_path):
-    return Collection("small", small.config, images, CANVAS, LABELS, tmp_path / "predictions")
-
-
-def changed(collection, **fields):
-    """As another process would make it."""
-    return Collection(**{name: getattr(collection, name) for name in collection.__dataclass_fields__} | fields)
-
-
-def changed_config(collection, **parameters):
-    """As of a server that runs something else under this name."""
-    config = type(collection.config)()
-    config.CopyFrom(collection.config)
-    config.backend = parameters.pop("backend", config.backend)
-    for name, value in parameters.items():
-        config.parameters[name].string_value = value
-    return config
-
-
-@pytest.fixture
-def small(server):
-    with ServedModel(server.addresses.grpc, "small") as served:
-        yield served
+from build_engines.images.folder import order_note
+from build_engines.repository.served_model import matches_runtime, runtime_of, served_configs
+from tests.support.collecting import changed, changed_config
+from tests.support.helpers import CANVAS, LABELS, onnx_probabilities
 
 
 def test_collected_predictions_are_the_served_ones(collection, small, tiny_build, images):
@@ -163,27 +123,3 @@ def test_damaged_predictions_are_collected_again(collection, small, damage):
     assert not again.is_done
     list(again.run(small))
     assert again.is_done
-
-
-def test_a_note_that_is_no_text_counts_as_none(tmp_path):
-    (tmp_path / "small.json").write_bytes(b"\xff")
-    assert Provenance.read(tmp_path / "small.json") is None
-
-
-def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):
-    list(collection.run(small))
-    onnx = {"small": collection.config.parameters[MADE_FROM].string_value}
-    assert check_provenance([collection.folder], onnx, LABELS) == {"small": "python (model.onnx, CPU)"}
-    with pytest.raises(PredictionError, match="another export, label set"):
-        check_provenance([collection.folder], {"small": "other"}, LABELS)
-    with pytest.raises(PredictionError, match="another export, label set"):
-        check_provenance([collection.folder], onnx, LABELS[::-1])
-
-
-def test_predictions_of_two_runtimes_are_not_searched(collection, small, tmp_path):
-    list(collection.run(small))
-    config = changed_config(collection, backend="tensorrt")
-    list(changed(collection, config=config, folder=tmp_path / "test").run(small))
-    onnx = {"small": config.parameters[MADE_FROM].string_value}
-    with pytest.raises(PredictionError, match=r"as python \(model\.onnx, CPU\) and those of test as tensorrt"):
-        check_provenance([collection.folder, tmp_path / "test"], onnx, LABELS)

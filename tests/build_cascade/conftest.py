@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from build_cascade.predict import Collection
+from build_engines.images.folder import open_image_folder
+from build_engines.repository.served_model import ServedModel
+from tests.support.helpers import CANVAS, CLASSES, LABELS, random_canvases
+
+PER_CLASS = 7
+
+
+@pytest.fixture
+def images(tmp_path):
+    root = tmp_path / "images"
+    for place, canvas in enumerate(random_canvases(PER_CLASS * CLASSES, seed=4)):
+        path = root / LABELS[place % CLASSES] / f"{place:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(canvas).save(path)
+    return open_image_folder(root, LABELS)
+
+
+@pytest.fixture
+def small(server):
+    with ServedModel(server.addresses.grpc, "small") as served:
+        yield served
+
+
+@pytest.fixture
+def collection(small, images, tmp_path):
+    return Collection("small", small.config, images, CANVAS, LABELS, tmp_path / "predictions")
