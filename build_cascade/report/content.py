@@ -34,7 +34,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Members:
+class CommitteeResult:
     """The results of a committee on the test images, as an ensemble or as a cascade."""
 
     stages: tuple[str, ...]
@@ -62,9 +62,9 @@ class Report:
     """
 
     rows: tuple[Row, ...]
-    frontier: tuple[Members, ...]
-    stars: tuple[Members, ...]
-    ensembles: tuple[Members, ...]
+    frontier: tuple[CommitteeResult, ...]
+    stars: tuple[CommitteeResult, ...]
+    ensembles: tuple[CommitteeResult, ...]
     curves: tuple[Curve, ...]
     reference: Row
     factor: float
@@ -82,7 +82,7 @@ class Report:
             _check_known(stages, evaluator)
         rows = (*_single_rows(evaluator), *_cascade_rows(evaluator, cascade, committee))
         line = [
-            Members(c.committee.stages, on_test(evaluator, c.committee, c.thresholds))
+            CommitteeResult(c.committee.stages, on_test(evaluator, c.committee, c.thresholds))
             for c in log_spaced(frontier, DRAWN_FRONTIER, lambda candidate: candidate.mean_cost)
         ]
         chosen = next(row.evaluation for row in rows if row.kind == CASCADE)
@@ -90,9 +90,9 @@ class Report:
         return cls(
             rows=rows,
             frontier=tuple(line),
-            stars=tuple(log_spaced(several, STARS, lambda members: members.evaluation.mean_cost, chosen.mean_cost)),
+            stars=tuple(log_spaced(several, STARS, lambda result: result.evaluation.mean_cost, chosen.mean_cost)),
             ensembles=tuple(
-                Members(found.stages, on_test(evaluator, found, found.ensemble_thresholds))
+                CommitteeResult(found.stages, on_test(evaluator, found, found.ensemble_thresholds))
                 for found in best_ensembles(evaluator.calibration, evaluator.costs)
             ),
             curves=tuple(curves(evaluator.test, committee, cascade.thresholds)),

@@ -14,8 +14,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from build_cascade.evaluation import Evaluation
-from build_cascade.report.content import Members, Report
-from build_cascade.report.labels import Label, Other, place
+from build_cascade.report.content import CommitteeResult, Report
+from build_cascade.report.labels import Label, Other, place_labels
 from build_cascade.report.style import Theme, new_figure, on_paper
 
 HEIGHT_INCHES = 5.0
@@ -26,7 +26,7 @@ STAR_PIXELS, CHOSEN_PIXELS = 10, 15
 
 
 def draw(report: Report, stages: Sequence[str], theme: Theme, title: str) -> Figure:
-    """Draw it; stars are numbered, and their members are listed below.
+    """Draw it; stars are numbered, and their stages are listed below.
 
     Args:
         report: What to draw.
@@ -50,7 +50,7 @@ def _at(seen: Evaluation, report: Report) -> tuple[float, float]:
 
 
 def _draw_line(axes: Axes, report: Report, theme: Theme) -> None:
-    points = [_at(members.evaluation, report) for members in report.frontier]
+    points = [_at(result.evaluation, report) for result in report.frontier]
     x, y = zip(*points, strict=True) if points else ((), ())
     axes.plot(x, y, color=theme.cascade, alpha=0.8, linewidth=1.2, label="frontier on calibration", zorder=2)
 
@@ -62,7 +62,7 @@ def _draw_points(axes: Axes, report: Report, theme: Theme) -> None:
         colour = theme.chosen if row is report.chosen else theme.single
         axes.plot([x, x], [low, high], color=colour, alpha=0.4, linewidth=1, zorder=1)
     _scatter(axes, [_at(row.evaluation, report) for row in report.singles], "o", theme.single, "single backbone")
-    _scatter(axes, [_at(members.evaluation, report) for members in report.ensembles], "s", theme.ensemble, "ensemble")
+    _scatter(axes, [_at(result.evaluation, report) for result in report.ensembles], "s", theme.ensemble, "ensemble")
 
 
 def _scatter(axes: Axes, points: Sequence[tuple[float, float]], marker: str, colour: str, label: str) -> None:
@@ -72,8 +72,8 @@ def _scatter(axes: Axes, points: Sequence[tuple[float, float]], marker: str, col
 
 
 def _draw_stars(axes: Axes, report: Report, theme: Theme) -> None:
-    for number, members in enumerate(report.stars, start=1):
-        x, y = _at(members.evaluation, report)
+    for number, result in enumerate(report.stars, start=1):
+        x, y = _at(result.evaluation, report)
         label = "cascade" if number == 1 else None
         axes.scatter(x, y, s=STAR, c=theme.cascade, marker="*", zorder=5, label=label)
         axes.annotate(str(number), (x, y), color=on_paper(theme.cascade), zorder=6, **_in_the_middle())
@@ -99,10 +99,10 @@ def _dress(axes: Axes, report: Report, title: str) -> None:
 
 
 def _list_stars(figure: Figure, report: Report, stages: str, theme: Theme) -> None:
-    listed = [("", Members((stages,), report.chosen.evaluation), theme.chosen)]
-    listed += [(str(number), members, theme.cascade) for number, members in enumerate(report.stars, start=1)]
+    listed = [("", CommitteeResult((stages,), report.chosen.evaluation), theme.chosen)]
+    listed += [(str(number), result, theme.cascade) for number, result in enumerate(report.stars, start=1)]
     handles: list[Any] = [_handle(number, colour) for number, _, colour in listed]
-    texts = [textwrap.fill(members.name, LINE_LETTERS) for _, members, _ in listed]
+    texts = [textwrap.fill(result.name, LINE_LETTERS) for _, result, _ in listed]
     figure.legend(
         handles,
         texts,
@@ -126,7 +126,7 @@ def _handle(number: str, colour: str) -> tuple[Artist, ...]:
 
 def _name_singles(axes: Axes, report: Report, theme: Theme) -> None:
     labels = [Label(row.name, *_at(row.evaluation, report)) for row in report.singles]
-    plain = [Other(*_at(members.evaluation, report)) for members in (*report.ensembles, *report.frontier)]
-    stars = [Other(*_at(members.evaluation, report), STAR_PIXELS) for members in report.stars]
+    plain = [Other(*_at(result.evaluation, report)) for result in (*report.ensembles, *report.frontier)]
+    stars = [Other(*_at(result.evaluation, report), STAR_PIXELS) for result in report.stars]
     chosen = Other(*_at(report.chosen.evaluation, report), CHOSEN_PIXELS)
-    place(axes, labels, [*plain, *stars, chosen], theme.ink, theme.paper)
+    place_labels(axes, labels, [*plain, *stars, chosen], theme.ink, theme.paper)

@@ -43,7 +43,7 @@ class Other:
     radius: float = MARKER
 
 
-def place(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: str, paper: str) -> None:
+def place_labels(axes: Axes, labels: Sequence[Label], others: Sequence[Other], colour: str, paper: str) -> None:
     """Write every label near its point.
 
     Args:

@@ -101,13 +101,13 @@ def _stars(report: Report) -> list[Line]:
         Line(
             (
                 str(number),
-                members.name,
-                accuracy_in_words(members.evaluation),
-                cost_in_words(members.evaluation.mean_cost, report),
-                exits_in_words(members.evaluation),
+                result.name,
+                accuracy_in_words(result.evaluation),
+                cost_in_words(result.evaluation.mean_cost, report),
+                exits_in_words(result.evaluation),
             )
         )
-        for number, members in enumerate(report.stars, start=1)
+        for number, result in enumerate(report.stars, start=1)
     ]
 
 
