@@ -24,7 +24,6 @@ NAMES = ("small", "medium", "large")
 ACCURATE = Goal(accuracy_at_least=0.8)
 COSTS = Costs({"small": 0.1, "medium": 0.3, "large": 0.9}, source="counted by hand")
 IMAGES = 300
-INFINITE = float("inf")
 
 
 def predictions(seed, names=NAMES, images=IMAGES):

@@ -10,8 +10,8 @@ from build_cascade.evaluator import Evaluator
 from build_cascade.goal import Goal
 from build_cascade.report.content import Report, committee_of, on_test
 from build_engines.costs.costs import Costs
+from cascade_core.gating import UNREACHABLE
 from tests.support.reports import (
-    INFINITE,
     NAMES,
     assert_alike,
     choice,
@@ -25,7 +25,7 @@ def test_every_row_is_what_the_gate_replays(tmp_path, evaluator):
     report = Report.of(evaluator, cascade, frontier)
     committee = committee_of(cascade)
     expected = {name: evaluator.on_test(Committee.of([name])) for name in NAMES}
-    expected["ensemble of all"] = evaluator.on_test(Committee.of(NAMES), [INFINITE] * 2)
+    expected["ensemble of all"] = evaluator.on_test(Committee.of(NAMES), [UNREACHABLE] * 2)
     expected["cascade"] = evaluator.on_test(committee, cascade.thresholds)
     for name in cascade.operating_points:
         expected[f"  {name}"] = evaluator.on_test(committee, cascade.thresholds_at(name))
@@ -45,7 +45,7 @@ def test_line_stars_and_squares_are_what_the_gate_replays(tmp_path, evaluator):
     assert all(star in report.frontier and star.evaluation != report.chosen.evaluation for star in report.stars)
     for members in report.ensembles:
         committee = Committee.of(members.stages)
-        assert_alike(members.evaluation, evaluator.on_test(committee, [INFINITE] * (len(members.stages) - 1)))
+        assert_alike(members.evaluation, evaluator.on_test(committee, [UNREACHABLE] * (len(members.stages) - 1)))
 
 
 @pytest.mark.parametrize("part", ["cascade", "frontier"])
@@ -61,4 +61,4 @@ def test_kernels_and_gate_agree_beyond_four_backbones():
     names = tuple("abcdef")
     wide = Evaluator(predictions(2, names), predictions(3, names), Costs(dict.fromkeys(names, 1.0)))
     committee = Committee.of(names)
-    assert on_test(wide, committee, [INFINITE] * 5) == wide.on_test(committee, [INFINITE] * 5)
+    assert on_test(wide, committee, [UNREACHABLE] * 5) == wide.on_test(committee, [UNREACHABLE] * 5)

@@ -12,9 +12,9 @@ from build_cascade.evaluation import evaluate
 from build_cascade.exhaustive.scoring import PrefixStatistics
 from build_cascade.predictions import Predictions
 from build_cascade.report.coverage import curves, risk_coverage
+from cascade_core.gating import UNREACHABLE
 
 COSTS = {"a": 1.0, "b": 3.0, "c": 10.0}
-INFINITE = float("inf")
 
 
 def coarse_predictions(seed, images=40, classes=3):
@@ -35,15 +35,15 @@ def coarse_predictions(seed, images=40, classes=3):
 def test_risk_and_coverage_are_those_of_a_replay(seed, confidence, ratio, threshold):
     predictions = coarse_predictions(seed)
     committee = Committee.of("abc", confidence, ratio)
-    found = curves(predictions, committee, (threshold, INFINITE))
+    found = curves(predictions, committee, (threshold, UNREACHABLE))
     for size, curve in enumerate(found, start=1):
         prefix = Committee(committee.stages[:size], committee.rule.first(size))
-        whole = evaluate(predictions, COSTS, prefix, [INFINITE] * (size - 1))
+        whole = evaluate(predictions, COSTS, prefix, [UNREACHABLE] * (size - 1))
         assert curve.coverage[-1] == 1
         assert curve.risk[-1] == pytest.approx(1 - whole.accuracy)
         assert (np.diff(curve.coverage) > 0).all()
         assert ((curve.risk >= 0) & (curve.risk <= 1)).all()
-    first = evaluate(predictions, COSTS, committee, (threshold, INFINITE)).exit_rates[0]
+    first = evaluate(predictions, COSTS, committee, (threshold, UNREACHABLE)).exit_rates[0]
     assert (found[0].chosen or (0.0, 0.0))[0] == pytest.approx(first)
     assert found[1].chosen is None
     assert found[2].chosen is None
