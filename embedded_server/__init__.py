@@ -1,6 +1,6 @@
-"""Triton Inference Server from pip, on this machine, on a model repository."""
+"""Serve a model repository on this machine, with Triton Inference Server from pip."""
 
-from embedded_server.preflight import ServerError
+from embedded_server.errors import EmbeddedServerError
 from embedded_server.server import EmbeddedServer
 
-__all__ = ["EmbeddedServer", "ServerError"]
+__all__ = ["EmbeddedServer", "EmbeddedServerError"]

@@ -1,4 +1,4 @@
-"""The command `serve-repository`: serve a model repository here until Ctrl-C; SIGHUP loads the cascade again."""
+"""The command `serve-repository`: serve a Triton model repository until Ctrl-C; SIGHUP reloads the cascade."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from cascade_core.contract import CASCADE
-from embedded_server.preflight import ServerError, backbones
+from embedded_server.errors import EmbeddedServerError
+from embedded_server.preflight import backbones
 from embedded_server.server import LOOPBACK, START_TIMEOUT_S, EmbeddedServer
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -30,20 +31,20 @@ def _print_version(requested: bool) -> None:
 @app.command(help=__doc__)
 def serve(
     repository: Annotated[Path, typer.Option(help="The Triton model repository.")] = Path("model_repository"),
-    backbones_only: Annotated[bool, typer.Option(help="Leave the cascade out.")] = False,
-    host: Annotated[str, typer.Option(help="Where to listen; other machines reach 0.0.0.0.")] = LOOPBACK,
-    http_port: Annotated[int, typer.Option()] = 8000,
-    grpc_port: Annotated[int, typer.Option()] = 8001,
-    metrics_port: Annotated[int, typer.Option()] = 8002,
+    backbones_only: Annotated[bool, typer.Option(help="Serve the backbones without the cascade.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is reached by other machines.")] = LOOPBACK,
+    http_port: Annotated[int, typer.Option(help="Port of the HTTP service; 0 chooses a free one.")] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="Port of the gRPC service.")] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="Port of the metrics service.")] = 8002,
     log_file: Annotated[Path, typer.Option(help="Triton's own log.")] = Path("build/triton.log"),
     start_timeout_s: Annotated[
-        int, typer.Option(min=1, help="How long loading may take; the runtime torch compiles on a GPU.")
+        int, typer.Option(min=1, help="How long loading may take; on a GPU the runtime torch compiles for minutes.")
     ] = START_TIMEOUT_S,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Serve until Ctrl-C or SIGTERM; at SIGHUP load the cascade again."""
+    """Serve until Ctrl-C or SIGTERM; reload the cascade on SIGHUP."""
     try:
         server = EmbeddedServer(
             repository,
@@ -56,11 +57,11 @@ def serve(
             start_timeout_s=start_timeout_s,
         )
         with server:
-            stop, load_again = _event(signal.SIGINT, signal.SIGTERM), _event(signal.SIGHUP)
+            stop, reload = _event(signal.SIGINT, signal.SIGTERM), _event(signal.SIGHUP)
             _announce(server, log_file)
-            _wait(stop, load_again, server)
+            _wait(stop, reload, server)
             console.print("stopping")
-    except ServerError as error:
+    except EmbeddedServerError as error:
         stderr.print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
 
@@ -78,21 +79,23 @@ def _event(*signals: signal.Signals) -> threading.Event:
     return event
 
 
-def _wait(stop: threading.Event, load_again: threading.Event, server: EmbeddedServer) -> None:
+def _wait(stop: threading.Event, reload: threading.Event, server: EmbeddedServer) -> None:
     while not stop.wait(HEALTH_PERIOD_S):
-        if load_again.is_set():
-            load_again.clear()
-            _load_again(server)
+        if reload.is_set():
+            reload.clear()
+            _reload(server)
         if not server.is_alive():
-            raise ServerError("Triton ended by itself; its log says why")
+            raise EmbeddedServerError("Triton ended unexpectedly; see its log")
 
 
-def _load_again(server: EmbeddedServer) -> None:
+def _reload(server: EmbeddedServer) -> None:
     try:
         server.load(CASCADE)
-        console.print("the cascade was loaded again")
-    except ServerError as error:
-        stderr.print(f"[bold red]the cascade is served as before:[/] {escape(str(error))}", highlight=False)
+        console.print("cascade reloaded")
+    except EmbeddedServerError as error:
+        stderr.print(
+            f"[bold red]reload failed, the previous cascade is still served:[/] {escape(str(error))}", highlight=False
+        )
 
 
 if __name__ == "__main__":

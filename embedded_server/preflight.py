@@ -1,4 +1,4 @@
-"""What can be seen to be wrong before the server is started."""
+"""Checks of the machine, the ports and the repository, before the server is started."""
 
 from __future__ import annotations
 
@@ -17,21 +17,18 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from cascade_core.contract import CASCADE, CASCADE_FILE, DECODE, ENTRIES, IMAGE, PROBABILITIES
 from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
+from embedded_server.errors import EmbeddedServerError
 
 MINIMUM_GLIBC = (2, 35)
 LAST_PORT = 65535
 UNREADABLE = (OSError, UnicodeDecodeError, text_format.ParseError)
 
 
-class ServerError(Exception):
-    """Say why the embedded server cannot serve, and what helps."""
-
-
 def check_machine() -> None:
-    """Check what the server's Python backend needs of this interpreter and machine.
+    """Check that the server's Python backend can run on this machine, with this interpreter.
 
     Raises:
-        ServerError: the Python version, glibc, numpy or the interpreter's shared library will not do.
+        EmbeddedServerError: it cannot, because of the Python version, glibc, numpy or the interpreter's shared library.
     """
     _check_python(f"{sys.version_info.major}.{sys.version_info.minor}")
     _check_glibc(*platform.libc_ver())
@@ -40,10 +37,10 @@ def check_machine() -> None:
 
 
 def library_folder() -> Path | None:
-    """Return the folder of the interpreter's shared library, None where the loader finds it by itself.
+    """Return the folder of the interpreter's shared library, None if the loader finds it without help.
 
     Raises:
-        ServerError: there is none; the Python backend could not start.
+        EmbeddedServerError: there is none, and the Python backend cannot start without it.
     """
     name = sysconfig.get_config_var("INSTSONAME") or ""
     folder = Path(sysconfig.get_config_var("LIBDIR") or "")
@@ -53,7 +50,7 @@ def library_folder() -> Path | None:
     try:
         ctypes.CDLL(f"libpython{version}.so.1.0")
     except OSError as error:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"this interpreter ({sys.executable}, {name}) has no shared library libpython{version}.so.1.0, which "
             f"Triton's Python backend needs; on Debian and Ubuntu install libpython{version}, with pyenv build Python "
             "with --enable-shared"
@@ -62,91 +59,96 @@ def library_folder() -> Path | None:
 
 
 def address_of(host: str) -> str:
-    """Return the IPv4 address of a host: Triton resolves no names.
+    """Return the IPv4 address of a host, because Triton resolves no names.
 
     Raises:
-        ServerError: it has none.
+        EmbeddedServerError: the host has none.
     """
     try:
         return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
     except OSError as error:
-        raise ServerError(
-            f"{host!r} has no IPv4 address ({error.strerror}); listen on one, such as 127.0.0.1 or 0.0.0.0"
+        raise EmbeddedServerError(
+            f"{host!r} has no IPv4 address ({error.strerror}); use an address such as 127.0.0.1 or 0.0.0.0"
         ) from error
 
 
 def check_ports(host: str, ports: Mapping[str, int]) -> None:
-    """Check that the ports can be listened on.
+    """Check that the server can listen on the ports.
 
     Raises:
-        ServerError: one is no port or taken, or the host is not of this machine.
+        EmbeddedServerError: a port is invalid or in use, or the host is not an address of this machine.
     """
     for name, port in ports.items():
         if not 0 <= port <= LAST_PORT:
-            raise ServerError(f"{port} is no port for {name}; choose one from 0 to {LAST_PORT} with --{name}-port")
+            raise EmbeddedServerError(
+                f"invalid {name} port {port}: choose one from 0 to {LAST_PORT} with --{name}-port"
+            )
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
             except OSError as error:
-                raise ServerError(
+                raise EmbeddedServerError(
                     f"cannot listen on {host}:{port} for {name}: {error.strerror}; "
-                    f"stop what uses it or choose another --{name}-port"
+                    f"stop the process that uses it, or choose another port with --{name}-port"
                 ) from error
 
 
 def check_cascade(repository: Path) -> Cascade:
-    """Check that the repository's cascade.json is valid and every stage has an entry that fits.
+    """Check that the repository's cascade.json is valid and that the entry of every stage fits it.
 
     Raises:
-        ServerError: it is not, or a stage is missing or of another canvas or label set.
+        EmbeddedServerError: cascade.json is missing or invalid, or a stage's entry is missing or has another canvas,
+            another number of classes or a smaller maximum batch size.
     """
     path = repository / CASCADE / CASCADE_FILE
     if not path.is_file():
-        raise ServerError(
-            f"there is no {path}: choose a cascade with build-cascade search, or serve the backbones alone "
+        raise EmbeddedServerError(
+            f"{path} does not exist; choose a cascade with build-cascade search, or serve only the backbones "
             "with --backbones-only"
         )
     try:
         cascade = read_cascade(path)
     except SpecError as error:
-        raise ServerError(str(error)) from error
+        raise EmbeddedServerError(str(error)) from error
     for stage in cascade.stages:
         _check_stage(repository, cascade, stage)
     return cascade
 
 
 def check_decode(repository: Path, cascade: Cascade) -> None:
-    """Check that encoded images, where they are taken, are put on the cascade's canvas.
+    """Check that `decode`, if the repository has it, puts encoded images on the cascade's canvas.
 
     Raises:
-        ServerError: they are not, or nobody can tell.
+        EmbeddedServerError: it uses another canvas, or its configuration cannot be read.
     """
     if not (repository / DECODE).is_dir():
         return
     try:
         given = [list(tensor.dims) for tensor in _config(repository, DECODE).output]
     except UNREADABLE as error:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"{repository / DECODE} has no readable config.pbtxt ({error}); run build-engines repository again"
         ) from error
     if given != [IMAGE.dims(canvas=cascade.canvas)]:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"{DECODE!r} puts encoded images on the canvas {given}, but cascade.json has a canvas of {cascade.canvas}; "
             "run build-engines repository again"
         )
 
 
 def backbones(repository: Path) -> list[str]:
-    """List the repository's entries other than the cascade and what stands around it.
+    """List the repository's backbones: all entries except the cascade's own.
 
     Raises:
-        ServerError: there are none.
+        EmbeddedServerError: there are none.
     """
     entries = {path.parent.name for path in repository.glob("*/config.pbtxt")}
     names = sorted(entries - ENTRIES)
     if not names:
-        raise ServerError(f"{repository} holds no backbone; write the entries with build-engines repository")
+        raise EmbeddedServerError(
+            f"{repository} contains no backbones; write their entries with build-engines repository"
+        )
     return names
 
 
@@ -154,21 +156,21 @@ def _check_stage(repository: Path, cascade: Cascade, stage: Stage) -> None:
     try:
         config = _config(repository, stage.model)
     except UNREADABLE as error:
-        raise ServerError(
+        raise EmbeddedServerError(
             f"cascade.json names the stage {stage.model!r}, which has no readable entry in {repository} ({error}); "
-            "write it with build-engines repository, or choose a cascade of what is there"
+            "write it with build-engines repository, or choose a cascade of the backbones in the repository"
         ) from error
     canvas, classes = list(config.input[0].dims), list(config.output[0].dims)
     expected = IMAGE.dims(canvas=cascade.canvas), PROBABILITIES.dims(classes=len(cascade.labels))
     if (canvas, classes) != expected:
-        raise ServerError(
-            f"stage {stage.model!r} takes {canvas} and answers {classes}, but cascade.json has a canvas of "
-            f"{cascade.canvas} and {len(cascade.labels)} labels; both must be made of the same pool"
+        raise EmbeddedServerError(
+            f"stage {stage.model!r} takes {canvas} and returns {classes}, but cascade.json has a canvas of "
+            f"{cascade.canvas} and {len(cascade.labels)} labels; build both from the same pool"
         )
     if stage.max_batch_size > config.max_batch_size:
-        raise ServerError(
-            f"stage {stage.model!r} takes batches of {config.max_batch_size}, cascade.json says "
-            f"{stage.max_batch_size}; lower max_batch_size there"
+        raise EmbeddedServerError(
+            f"stage {stage.model!r} takes batches of at most {config.max_batch_size}, but its max_batch_size in "
+            f"cascade.json is {stage.max_batch_size}; lower it"
         )
 
 
@@ -178,19 +180,21 @@ def _config(repository: Path, model: str) -> ModelConfig:
 
 def _check_python(version: str) -> None:
     if not get_stub_path(version).is_file():
-        raise ServerError(f"nvidia-pytriton has no Python backend for Python {version}; use Python 3.11, 3.12 or 3.13")
+        raise EmbeddedServerError(
+            f"nvidia-pytriton has no Python backend for Python {version}; use Python 3.11, 3.12 or 3.13"
+        )
 
 
 def _check_glibc(library: str, version: str) -> None:
     if library != "glibc" or tuple(int(part) for part in version.split(".")[:2]) < MINIMUM_GLIBC:
-        raise ServerError(
-            f"the embedded server needs glibc 2.35 or newer, this machine has {library or 'another libc'} {version}; "
-            "use Debian 12, Ubuntu 22.04 or newer, or NVIDIA's container"
+        raise EmbeddedServerError(
+            f"the embedded server needs glibc 2.35 or newer, but this machine has {library or 'another libc'} "
+            f"{version}; use Debian 12, Ubuntu 22.04 or newer, or NVIDIA's container"
         )
 
 
 def _numpy_of_models() -> str:
-    """Return the version that Triton's Python models see: their interpreter reads no PYTHONPATH, as with -I."""
+    """Return numpy's version as Triton's Python models see it: like `python -I`, they ignore PYTHONPATH."""
     command = [sys.executable, "-I", "-c", "from importlib.metadata import version; print(version('numpy'))"]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
@@ -199,6 +203,6 @@ def _check_numpy(version: str) -> None:
     if version.startswith("1."):
         return
     found = f"numpy {version} makes this server return empty outputs" if version else "Python models see no numpy"
-    raise ServerError(
-        f"{found}; install 'numpy<2' into {sys.prefix}: what only PYTHONPATH names, Triton's Python models do not see"
+    raise EmbeddedServerError(
+        f"{found}; install 'numpy<2' into {sys.prefix}, because Triton's Python models ignore PYTHONPATH"
     )

@@ -1,4 +1,4 @@
-"""Start and stop the embedded server."""
+"""The embedded server: Triton from pip, started and stopped as a context manager."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 from cascade_core.contract import CASCADE, DECODE
+from embedded_server.errors import EmbeddedServerError
 from embedded_server.preflight import (
-    ServerError,
     address_of,
     check_cascade,
     check_decode,
@@ -46,7 +46,7 @@ RESTRICTED = ["shared-memory", "model-repository", "trace", "logging"]
 
 @dataclass(frozen=True)
 class Addresses:
-    """Name where the server listens."""
+    """The addresses of the three services, host:port each."""
 
     http: str
     grpc: str
@@ -54,19 +54,17 @@ class Addresses:
 
 
 class _Triton(Triton):  # type: ignore[misc]
-    """Start Triton and no more: pytriton's own waiting goes on for a server that has ended."""
+    """pytriton's Triton without its wait for readiness, which continues after the server process has ended."""
 
     def connect(self) -> None:
-        """Leave the waiting to us."""
+        """Do not wait; EmbeddedServer does."""
 
 
 class EmbeddedServer:
-    """Serve a model repository while the context lasts.
-
-    Ports left None are chosen free.
+    """Triton Inference Server on a model repository, running while the context lasts.
 
     Raises:
-        ServerError: on entering, when the machine, the repository or a model will not do.
+        EmbeddedServerError: on entering, if the machine, a port, the repository or a model is unsuitable.
     """
 
     def __init__(
@@ -81,7 +79,18 @@ class EmbeddedServer:
         log_file: Path | None = None,
         start_timeout_s: int = START_TIMEOUT_S,
     ) -> None:
-        """Choose what to serve: the whole repository, or only some `models` of it."""
+        """Configure the server; entering the context starts it.
+
+        Args:
+            repository: The Triton model repository.
+            models: Names of the entries to serve; the whole repository if None.
+            host: Name or IPv4 address to listen on.
+            http_port: Port of the HTTP service; a free one if None or 0, as for the other two.
+            grpc_port: Port of the gRPC service.
+            metrics_port: Port of the metrics service.
+            log_file: Triton's own log; a temporary file if None.
+            start_timeout_s: How long starting the server and loading the models may take.
+        """
         self._start_timeout_s = start_timeout_s
         self._repository = repository.resolve()
         self._models = models
@@ -93,7 +102,7 @@ class EmbeddedServer:
 
     @property
     def addresses(self) -> Addresses:
-        """Return host:port of each of the three services."""
+        """Return the addresses of the three services."""
         return Addresses(**{name: f"{self._host}:{port}" for name, port in self._ports.items()})
 
     def __enter__(self) -> Self:
@@ -118,27 +127,27 @@ class EmbeddedServer:
         self._resources.close()
 
     def is_alive(self) -> bool:
-        """Tell whether the server process runs."""
+        """Return whether the server process is running."""
         return self._triton is not None and bool(self._triton.is_alive())
 
     def load(self, model: str, config: str | None = None) -> None:
-        """Load a model as it lies in the repository now, beside or instead of the served one; no request fails.
+        """Load or reload a model from its present files in the repository; no request fails meanwhile.
 
         Args:
             model: Its name.
-            config: Triton's configuration of it, as JSON, whole: to be used instead of its config.pbtxt.
+            config: Its complete Triton configuration as JSON, used instead of its config.pbtxt.
 
         Raises:
-            ServerError: Triton cannot load it; what was served before goes on.
+            EmbeddedServerError: Triton cannot load it; what was served before is still served.
         """
         try:
             with contextlib.closing(InferenceServerClient(self.addresses.grpc)) as client:
                 client.load_model(model, headers=self._token(), config=config)
         except InferenceServerException as error:
-            raise ServerError(f"Triton could not load {model!r}: {error.message()}") from error
+            raise EmbeddedServerError(f"Triton could not load {model!r}: {error.message()}") from error
 
     def unload(self, model: str) -> None:
-        """Stop serving a model, once it has answered what it has."""
+        """Stop serving a model after its pending requests."""
         with contextlib.closing(InferenceServerClient(self.addresses.grpc)) as client:
             client.unload_model(model, headers=self._token())
 
@@ -161,11 +170,11 @@ class EmbeddedServer:
         deadline_s = time.monotonic() + self._start_timeout_s
         while not _is_ready(self.addresses):
             if not self.is_alive():
-                raise ServerError(f"Triton ended before it was ready; {self._last_words()}")
+                raise EmbeddedServerError(f"Triton ended before it was ready; {self._log_tail()}")
             if time.monotonic() > deadline_s:
-                raise ServerError(
-                    f"Triton did not start in {self._start_timeout_s} s; models that compile take minutes, for which "
-                    f"there is --start-timeout-s; {self._last_words()}"
+                raise EmbeddedServerError(
+                    f"Triton did not start in {self._start_timeout_s} s; raise --start-timeout-s if a model takes "
+                    f"minutes to compile; {self._log_tail()}"
                 )
             time.sleep(POLL_S)
 
@@ -179,7 +188,7 @@ class EmbeddedServer:
             metrics_port=self._ports["metrics"],
             allow_gpu_metrics=False,
             exit_timeout_secs=EXIT_TIMEOUT_S,
-            exit_on_error=False,  # what cannot be loaded is reported with Triton's own reason
+            exit_on_error=False,  # a model that cannot be loaded is reported with Triton's own reason
             strict_readiness=False,
             log_file=self._log(),
         )
@@ -190,33 +199,35 @@ class EmbeddedServer:
         self._log_file.parent.mkdir(parents=True, exist_ok=True)
         return self._log_file.resolve()
 
-    def _last_words(self) -> str:
-        """Return the end of the log: where nobody named a file for it, it will be gone."""
+    def _log_tail(self) -> str:
+        """Return the end of the log, because a temporary log is deleted."""
         return f"its log ends with\n{chr(10).join(self._log_lines()[-LAST_LINES:])}"
 
     def _log_lines(self) -> list[str]:
         return self._log().read_text(errors="replace").splitlines() if self._log().is_file() else []
 
     def _logged_reason(self, model: str) -> str:
-        """Return the last error in the log that names a model: Triton's index has no reason for an ensemble."""
+        """Return the last error in the log that names a model, because Triton's index has no reason for an ensemble."""
         named = [line for line in self._log_lines() if line.startswith("E") and model in line]
-        found = named[-1] if named else f"no reason given; {self._last_words()}"
+        found = named[-1] if named else f"no reason given; {self._log_tail()}"
         return f"{found}; build-engines doctor may say what to do"
 
     def _view(self, models: Sequence[str]) -> Path:
-        """Return a repository of links to some entries: Triton loads whatever lies in its repository."""
+        """Return a repository of links to some entries, because Triton loads everything in its repository."""
         view = Path(self._resources.enter_context(tempfile.TemporaryDirectory()))
         for model in models:
             if not (self._repository / model).is_dir():
-                raise ServerError(f"{self._repository} has no entry {model!r}")
+                raise EmbeddedServerError(
+                    f"{self._repository} has no entry {model!r}; write it with build-engines repository"
+                )
             (view / model).symlink_to(self._repository / model)
         return view
 
     def _check_loaded(self) -> None:
-        """Ask Triton which models it could load, then wait until each answers.
+        """Check that Triton has loaded every model, then wait until each answers.
 
         Raises:
-            ServerError: one could not be loaded, or does not answer.
+            EmbeddedServerError: a model could not be loaded or does not answer.
         """
         client = InferenceServerClient(self.addresses.grpc)
         with contextlib.closing(client):
@@ -227,13 +238,13 @@ class EmbeddedServer:
                 if model.state != "READY"
             ]
             if failed or not index:
-                raise ServerError(f"Triton could not load {'; '.join(failed) or 'any model'}")
+                raise EmbeddedServerError(f"Triton could not load {'; '.join(failed) or 'any model'}")
             for model in index:
                 _wait_for_answer(client, model.name)
 
 
 def _is_ready(addresses: Addresses) -> bool:
-    """Tell whether Triton has started its services: gRPC's comes before that of HTTP; metrics may be off."""
+    """Return whether Triton has started its services; HTTP comes after gRPC, and metrics may be off."""
     with contextlib.closing(HTTPConnection(addresses.http, timeout=HEALTH_TIMEOUT_S)) as connection:
         try:
             connection.request("GET", "/v2/health/ready")
@@ -243,14 +254,16 @@ def _is_ready(addresses: Addresses) -> bool:
 
 
 def _wait_for_answer(client: InferenceServerClient, model: str) -> None:
-    """Wait until a model answers for one black image."""
+    """Wait until a model answers a request of one black image."""
     deadline_s = time.monotonic() + ANSWER_TIMEOUT_S
     while True:
         try:
             client.infer(model, _black_inputs(client, model), client_timeout=ANSWER_TIMEOUT_S)
         except InferenceServerException as error:
             if time.monotonic() > deadline_s or error.status() != "StatusCode.UNAVAILABLE":
-                raise ServerError(f"model {model!r} is loaded but does not answer: {error.message()}") from error
+                raise EmbeddedServerError(
+                    f"model {model!r} is loaded but does not answer: {error.message()}"
+                ) from error
             time.sleep(POLL_S)
         else:
             return
@@ -267,7 +280,7 @@ def _black_inputs(client: InferenceServerClient, model: str) -> list[InferInput]
 
 
 def _black(shape: list[int], datatype: str) -> npt.NDArray[Any]:
-    """Return black images: encoded where bytes are taken, else zeros."""
+    """Return black images: an encoded one for BYTES, zeros otherwise."""
     if datatype != "BYTES":
         return np.zeros(shape, triton_to_np_dtype(datatype))
     png = io.BytesIO()
@@ -293,7 +306,7 @@ def _reserved_port() -> int:
 
 @contextlib.contextmanager
 def _library_path() -> Iterator[None]:
-    """Let the Python backend find the interpreter's shared library where the loader would not look."""
+    """Let the Python backend find the interpreter's shared library in a folder that the loader does not search."""
     before = os.environ.get("LD_LIBRARY_PATH")
     folder = library_folder()
     if folder is not None:

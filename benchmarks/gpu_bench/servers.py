@@ -46,25 +46,25 @@ def check(runtime: str) -> None:
         _find_program()
         return
     try:
-        from embedded_server.preflight import ServerError, check_machine  # noqa: PLC0415
+        from embedded_server import EmbeddedServerError, preflight  # noqa: PLC0415
     except ImportError as error:
         raise NotServedError(f"{error}; install nvidia-pytriton") from error
     try:
-        check_machine()
-    except ServerError as error:
+        preflight.check_machine()
+    except EmbeddedServerError as error:
         raise NotServedError(str(error)) from error
 
 
 @contextmanager
 def _embedded(repository: Path, models: Sequence[str], log: Path) -> Iterator[str]:
-    from embedded_server import EmbeddedServer, ServerError  # noqa: PLC0415
+    from embedded_server import EmbeddedServer, EmbeddedServerError  # noqa: PLC0415
 
     with contextlib.ExitStack() as stack:
         try:
             server = stack.enter_context(
                 EmbeddedServer(repository, models=models, log_file=log, start_timeout_s=START_S)
             )
-        except ServerError as error:
+        except EmbeddedServerError as error:
             raise NotServedError(str(error)) from error
         yield server.addresses.grpc
 

@@ -12,7 +12,7 @@ import pytest
 from tritonclient.grpc import InferenceServerClient
 
 from build_engines.repository.encoded import write_encoded
-from embedded_server import EmbeddedServer, ServerError, preflight, server
+from embedded_server import EmbeddedServer, EmbeddedServerError, preflight, server
 from embedded_server.preflight import backbones, check_cascade, check_machine
 from tests.support.serving import serve_as
 
@@ -37,7 +37,7 @@ def test_this_machine_will_do():
     ],
 )
 def test_a_machine_that_will_not_do_is_told_why(check, says):
-    with pytest.raises(ServerError, match=says):
+    with pytest.raises(EmbeddedServerError, match=says):
         check()
 
 
@@ -51,14 +51,14 @@ def test_what_only_pythonpath_names_does_not_count(monkeypatch, tmp_path):
 def test_an_interpreter_without_its_shared_library_is_told_which_package_helps(monkeypatch, tmp_path):
     monkeypatch.setattr(preflight.sysconfig, "get_config_var", lambda _: str(tmp_path))
     monkeypatch.setattr(preflight.ctypes, "CDLL", lambda name: (_ for _ in ()).throw(OSError(name)))
-    with pytest.raises(ServerError, match="on Debian and Ubuntu install libpython3"):
+    with pytest.raises(EmbeddedServerError, match="on Debian and Ubuntu install libpython3"):
         check_machine()
 
 
 def test_a_hosts_name_is_resolved_for_triton_does_not():
     assert preflight.address_of("localhost") == "127.0.0.1"
     assert preflight.address_of("0.0.0.0") == "0.0.0.0"
-    with pytest.raises(ServerError, match=r"'no\.such\.invalid' has no IPv4 address"):
+    with pytest.raises(EmbeddedServerError, match=r"'no\.such\.invalid' has no IPv4 address"):
         preflight.address_of("no.such.invalid")
 
 
@@ -67,7 +67,10 @@ def test_a_taken_port_is_named(tiny_repository):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        with pytest.raises(ServerError, match=f"{port} for grpc"), EmbeddedServer(tiny_repository, grpc_port=port):
+        with (
+            pytest.raises(EmbeddedServerError, match=f"{port} for grpc"),
+            EmbeddedServer(tiny_repository, grpc_port=port),
+        ):
             pass
 
 
@@ -81,7 +84,7 @@ def test_a_port_chosen_free_is_given_to_nobody_else_until_the_server_has_it(tmp_
 
 @pytest.mark.parametrize("port", [99999, -1])
 def test_what_is_no_port_is_refused(tiny_repository, port):
-    with pytest.raises(ServerError, match=rf"{port} is no port for grpc.*0 to 65535.*--grpc-port"):
+    with pytest.raises(EmbeddedServerError, match=rf"invalid grpc port {port}: .*0 to 65535.*--grpc-port"):
         EmbeddedServer(tiny_repository, grpc_port=port).__enter__()
 
 
@@ -91,7 +94,9 @@ def test_a_server_that_ends_at_start_is_not_waited_for(tiny_repository, monkeypa
     monkeypatch.setattr(server, "check_ports", lambda *_: None)
     with (
         socket.socket() as taken,
-        pytest.raises(ServerError, match=r"(?s)ended before it was ready.*Address already in use|failed to start"),
+        pytest.raises(
+            EmbeddedServerError, match=r"(?s)ended before it was ready.*Address already in use|failed to start"
+        ),
     ):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -102,13 +107,13 @@ def test_a_server_that_ends_at_start_is_not_waited_for(tiny_repository, monkeypa
 def test_a_stage_without_an_entry_is_named(repository_copy):
     stages = [{"model": "ghost", "threshold": 0.5}, {"model": "large"}]
     change_cascade(repository_copy, stages=stages, operating_points={})
-    with pytest.raises(ServerError, match="'ghost'"):
+    with pytest.raises(EmbeddedServerError, match="'ghost'"):
         check_cascade(repository_copy)
 
 
 def test_an_entry_that_is_no_text_is_named(repository_copy):
     (repository_copy / "large" / "config.pbtxt").write_bytes(b"\xff")
-    with pytest.raises(ServerError, match="no readable entry"):
+    with pytest.raises(EmbeddedServerError, match="no readable entry"):
         check_cascade(repository_copy)
 
 
@@ -117,35 +122,38 @@ def test_an_entry_that_is_no_text_is_named(repository_copy):
     [
         ({"canvas": 64}, "canvas of 64"),
         ({"labels": ["one"]}, "1 labels"),
-        ({"stages": [{"model": "large", "max_batch_size": 64}], "operating_points": {}}, "batches of 8"),
+        ({"stages": [{"model": "large", "max_batch_size": 64}], "operating_points": {}}, "batches of at most 8"),
         ({"stages": []}, "1 to 4 stages"),
     ],
 )
 def test_a_cascade_that_does_not_fit_the_repository_is_refused(repository_copy, changes, says):
     change_cascade(repository_copy, **changes)
-    with pytest.raises(ServerError, match=says):
+    with pytest.raises(EmbeddedServerError, match=says):
         check_cascade(repository_copy)
 
 
 def test_a_repository_without_a_cascade_says_how_to_choose_one(repository_copy):
     (repository_copy / "cascade" / "cascade.json").unlink()
-    with pytest.raises(ServerError, match="build-cascade search"), EmbeddedServer(repository_copy):
+    with pytest.raises(EmbeddedServerError, match="build-cascade search"), EmbeddedServer(repository_copy):
         pass
     assert backbones(repository_copy) == ["large", "medium", "small"]
 
 
 def test_a_model_that_cannot_be_loaded_is_reported_with_tritons_reason(repository_copy):
     (repository_copy / "small" / "1" / "model.onnx").write_bytes(b"not a model")
-    with pytest.raises(ServerError, match="small"), EmbeddedServer(repository_copy, models=["small"]):
+    with pytest.raises(EmbeddedServerError, match="small"), EmbeddedServer(repository_copy, models=["small"]):
         pass
 
 
 def test_encoded_images_on_another_canvas_are_refused(repository_copy):
     write_encoded(48, repository_copy)
-    with pytest.raises(ServerError, match=r"\[48, 48, 3\].*has a canvas of 32"), EmbeddedServer(repository_copy):
+    with (
+        pytest.raises(EmbeddedServerError, match=r"\[48, 48, 3\].*has a canvas of 32"),
+        EmbeddedServer(repository_copy),
+    ):
         pass
     (repository_copy / "decode" / "config.pbtxt").write_bytes(b"\xff")
-    with pytest.raises(ServerError, match=r"no readable config\.pbtxt"), EmbeddedServer(repository_copy):
+    with pytest.raises(EmbeddedServerError, match=r"no readable config\.pbtxt"), EmbeddedServer(repository_copy):
         pass
 
 
@@ -153,7 +161,7 @@ def test_a_reason_that_triton_does_not_give_is_looked_for_in_its_log(repository_
     config = repository_copy / "cascade_encoded" / "config.pbtxt"
     config.write_text(config.read_text().replace("TYPE_INT32", "TYPE_INT64"))
     with (
-        pytest.raises(ServerError, match=r"cascade_encoded: E.*inconsistent data type.*doctor"),
+        pytest.raises(EmbeddedServerError, match=r"cascade_encoded: E.*inconsistent data type.*doctor"),
         EmbeddedServer(repository_copy),
     ):
         pass
@@ -165,7 +173,7 @@ def test_models_that_load_slowly_are_waited_for_as_long_as_one_says(repository_c
     assert loading in model.read_text()
     model.write_text(model.read_text().replace(loading, f"{loading}        __import__('time').sleep(20)\n"))
     with (
-        pytest.raises(ServerError, match=r"did not start in 3 s.*--start-timeout-s"),
+        pytest.raises(EmbeddedServerError, match=r"did not start in 3 s.*--start-timeout-s"),
         EmbeddedServer(repository_copy, models=["small"], start_timeout_s=3),
     ):
         pass
@@ -185,11 +193,11 @@ def test_serve_loads_the_cascade_again_at_a_signal(repository_copy, tiny_cascade
             shorter = dataclasses.replace(tiny_cascade, stages=(tiny_cascade.stages[0], last), operating_points={})
             serve_as(repository_copy, shorter)
             serving.send_signal(signal.SIGHUP)
-            assert "loaded again" in serving.stdout.readline()
+            assert "reloaded" in serving.stdout.readline()
             assert stages_at(address) == 2
             (repository_copy / "cascade" / "cascade.json").write_text("no cascade")
             serving.send_signal(signal.SIGHUP)
-            assert "the cascade is served as before" in serving.stderr.readline()
+            assert "the previous cascade is still served" in serving.stderr.readline()
             assert stages_at(address) == 2
         finally:
             serving.terminate()

@@ -11,7 +11,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from build_engines.repository import cascade_entry
-from embedded_server import EmbeddedServer, ServerError
+from embedded_server import EmbeddedServer, EmbeddedServerError
 from tests.support.serving import (
     FIELDS,
     IMAGES,
@@ -95,7 +95,7 @@ def test_a_stage_without_an_onnx_file_is_named(repository_copy, tiny_cascade):
     serve_as(repository_copy, tiny_cascade, reach="in_process")
     (repository_copy / "large" / "1" / "model.onnx").unlink()
     with (
-        pytest.raises(ServerError, match=r"'large' has no model\.onnx"),
+        pytest.raises(EmbeddedServerError, match=r"'large' has no model\.onnx"),
         EmbeddedServer(repository_copy, models=["cascade"]),
     ):
         pass
@@ -133,7 +133,7 @@ def test_a_file_that_would_fail_every_request_is_refused_and_the_cascade_before_
     with EmbeddedServer(repository_copy, models=["cascade"]) as server:
         spoil(repository_copy / "large" / "1" / "model.onnx")
         serve_as(repository_copy, tiny_cascade, reach="in_process")  # Triton reloads nothing that has not changed
-        with pytest.raises(ServerError, match=message):
+        with pytest.raises(EmbeddedServerError, match=message):
             server.load("cascade")
         assert_equal(ask(server, "cascade", images[:16], FIELDS), outcome, slice(0, 16))
         is_empty(server)

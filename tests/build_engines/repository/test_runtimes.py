@@ -21,7 +21,7 @@ from build_engines.repository.backbone_entry import write_backbone
 from build_engines.repository.runtimes import RUNTIMES
 from build_engines.repository.writer import write_repository
 from build_engines.support.atomic_files import sha256
-from embedded_server import EmbeddedServer, ServerError
+from embedded_server import EmbeddedServer, EmbeddedServerError
 from embedded_server.preflight import check_cascade
 from tests.support.helpers import CANVAS, onnx_probabilities, random_canvases
 from tests.support.serving import ask
@@ -106,7 +106,7 @@ def test_triton_misses_nothing_but_the_backend(tiny_pool, tiny_cascade, build, t
     write_served(tiny_cascade, build, tmp_path / "r", runtime)
     reason = f"unable to find backend library for backend '{runtime}'"
     log = tmp_path / "triton.log"
-    with pytest.raises(ServerError) as raised, EmbeddedServer(tmp_path / "r", log_file=log):
+    with pytest.raises(EmbeddedServerError) as raised, EmbeddedServer(tmp_path / "r", log_file=log):
         pass
     assert str(raised.value).count(reason) == len(tiny_pool.backbones)
     assert "cascade:" not in str(raised.value)

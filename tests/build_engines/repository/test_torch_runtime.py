@@ -20,7 +20,7 @@ from build_engines.repository.runtimes.torch.program import make_program
 from build_engines.repository.writer import write_repository
 from build_engines.support.atomic_files import sha256
 from cascade_core.spec import Serving
-from embedded_server import EmbeddedServer, ServerError
+from embedded_server import EmbeddedServer, EmbeddedServerError
 from tests.support.helpers import onnx_probabilities, random_canvases
 from tests.support.serving import FIELDS, ask, assert_equal, offline
 
@@ -153,7 +153,7 @@ def hide_torch(version):
 )
 def test_what_cannot_be_served_is_refused_on_loading(one_backbone, spoil, message):
     spoil(one_backbone / "small" / "1")
-    with pytest.raises(ServerError, match=message), EmbeddedServer(one_backbone, models=["small"]):
+    with pytest.raises(EmbeddedServerError, match=message), EmbeddedServer(one_backbone, models=["small"]):
         pass
 
 
