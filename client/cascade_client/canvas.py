@@ -1,7 +1,7 @@
 """The canvas: the one image shape that a cascade takes, UINT8 [S, S, 3] in RGB.
 
-This file lives in the client, which must stand alone; the workbench reaches it through a symbolic link,
-so that images are prepared by the same code when a cascade is chosen and when it is served.
+This file is part of the client, which must stand alone. `build_engines.images.canvas` is a symbolic link to it, and the
+served model `decode` has a copy, so that images are prepared by the same code when a cascade is chosen and served.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class UnusableImage(ValueError):
-    """Say why something given as an image cannot be put on the canvas."""
+    """An image that cannot be put on the canvas: unreadable, or of an unsupported type, shape or dtype."""
 
 
 def to_canvas(image: ImageLike, size: int, formats: tuple[str, ...] | None = None) -> Canvas:
@@ -29,13 +29,13 @@ def to_canvas(image: ImageLike, size: int, formats: tuple[str, ...] | None = Non
     Args:
         image: A path, encoded bytes, a PIL image, or an array UINT8 [H, W, 3] (RGB) or [H, W] (grey).
         size: Side S of the canvas, in pixels.
-        formats: The encodings to read, by Pillow's names; all that Pillow knows if None.
+        formats: The formats to accept, by Pillow's names; all that Pillow knows if None.
 
     Returns:
         UINT8 [S, S, 3], contiguous.
 
     Raises:
-        UnusableImage: the file cannot be read, is no image, is cut short, or the array has another shape or dtype.
+        UnusableImage: the file cannot be read, is no image or is truncated, or the array has another shape or dtype.
     """
     picture = _rgb(_opened(image, formats))
     fitted = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
@@ -53,8 +53,8 @@ def _opened(image: ImageLike, formats: tuple[str, ...] | None) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats)
     except UnidentifiedImageError as error:
-        known = ", ".join(formats) if formats else "image format that is known here"
-        raise UnusableImage(f"cannot read {name} as an image: no {known}") from error
+        reason = f"expected {', '.join(formats)}" if formats else "unknown format"
+        raise UnusableImage(f"cannot read {name} as an image: {reason}") from error
     except UNREADABLE as error:
         raise UnusableImage(f"cannot read {name} as an image: {error}") from error
     return _loaded(opened, name)
@@ -82,7 +82,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
     upright = ImageOps.exif_transpose(picture)
     if upright.mode in {"I", "F"}:
         raise UnusableImage("32-bit grey images have no agreed range; convert the image to 8 or 16 bits")
-    if upright.mode.startswith("I;16"):  # Pillow's own conversion would clip it to white
+    if upright.mode.startswith("I;16"):  # Pillow's own conversion clips to white
         upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
     if upright.mode == "P" and "transparency" in upright.info:
         upright = upright.convert("RGBA")

@@ -1,4 +1,4 @@
-"""The command `cascade`: ask a served cascade."""
+"""The command `cascade`: classify images with a served cascade, and benchmark it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 console, stderr = Console(), Console(stderr=True)
 
 Url = Annotated[str, typer.Option(envvar="CASCADE_URL", help="host:port of Triton's gRPC service.")]
-Model = Annotated[str, typer.Option(help="The cascade's Triton model name.")]
+Model = Annotated[str, typer.Option(help="Triton model name of the cascade.")]
 DEFAULT_URL = "127.0.0.1:8001"
 
 Parameters = ParamSpec("Parameters")
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 
 def friendly_errors(command: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Print an error that was raised on purpose and exit with 1."""
+    """Print an error of this package as one line and exit with 1."""
 
     @functools.wraps(command)
     def run(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -67,12 +67,14 @@ def classify(
     files: Annotated[list[Path], typer.Argument(help="Image files.")],
     url: Url = DEFAULT_URL,
     model: Model = DEFAULT_MODEL,
-    operating_point: Annotated[str | None, typer.Option(help="A name from the served cascade.json.")] = None,
-    max_stage: Annotated[int | None, typer.Option(help="The last stage to pay for; 1 is the first.")] = None,
-    encoded: Annotated[bool, typer.Option("--encoded", help="Send the files as they are; the server decodes.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    operating_point: Annotated[str | None, typer.Option(help="Name of an operating point in cascade.json.")] = None,
+    max_stage: Annotated[int | None, typer.Option(help="The last stage that may run; 1 is the first.")] = None,
+    encoded: Annotated[
+        bool, typer.Option("--encoded", help="Send the files undecoded; the server decodes them.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """Classify image files; say which stage answered."""
+    """Classify image files and show which stage answered."""
     with CascadeClient(url, model=model) as client:
         results = client.classify(
             files, operating_point=operating_point, max_stage=max_stage, details=True, encoded=encoded
@@ -93,42 +95,49 @@ def classify(
 @app.command()
 @friendly_errors
 def status(url: Url = DEFAULT_URL, model: Model = DEFAULT_MODEL) -> None:
-    """Show whether the cascade is ready, and what it takes."""
+    """Show whether the cascade is ready, its stages and its limits."""
     with CascadeClient(url, model=model) as client:
-        seen = client.status
+        served = client.status
     table = Table(show_header=False)
-    table.add_row("server", f"{seen.server} at {url}")
-    table.add_row("model", f"{seen.model}, version {', '.join(seen.versions)}")
-    table.add_row("ready", "[green]yes[/]" if seen.ready else "[red]no[/]")
-    table.add_row("stages", str(seen.stages))
-    table.add_row("canvas", f"{seen.canvas} x {seen.canvas} pixels, RGB")
-    table.add_row("classes", str(seen.classes))
-    table.add_row("largest request", f"{seen.max_batch_size} images")
+    table.add_row("server", f"{served.server} at {url}")
+    table.add_row("model", f"{served.model}, version {', '.join(served.versions)}")
+    table.add_row("ready", "[green]yes[/]" if served.ready else "[red]no[/]")
+    table.add_row("stages", str(served.stages))
+    table.add_row("canvas", f"{served.canvas} x {served.canvas} pixels, RGB")
+    table.add_row("classes", str(served.classes))
+    table.add_row("largest request", f"{served.max_batch_size} images")
     console.print(table)
-    raise typer.Exit(0 if seen.ready else 1)
+    raise typer.Exit(0 if served.ready else 1)
 
 
 @app.command()
 @friendly_errors
 def bench(
-    images: Annotated[Path, typer.Argument(help="Labelled images: a folder that holds one folder a class.")],
+    images: Annotated[Path, typer.Argument(help="Labelled images: a folder with one subfolder per class.")],
     url: Url = DEFAULT_URL,
     model: Model = DEFAULT_MODEL,
-    backbone: Annotated[list[str] | None, typer.Option(help="A backbone to compare; by default all served.")] = None,
-    ensemble: Annotated[list[str] | None, typer.Option(help="A model that runs several backbones at once.")] = None,
-    concurrency: Annotated[str, typer.Option(help="Requests in flight at once, one or several.")] = "1,4,16",
-    batch: Annotated[str, typer.Option(help="Images in a request, one or several.")] = "1,8",
-    rounds: Annotated[int, typer.Option(min=1, help="How often all is measured, in turn; medians count.")] = 3,
-    window_s: Annotated[float, typer.Option(min=0.1, help="A third of what one run measures.")] = 1.0,
-    exit_mix: Annotated[str | None, typer.Option(help="Shares that leave at each stage, such as 60,25,15.")] = None,
-    most_images: Annotated[int, typer.Option(min=1, help="The most images that top-1 is measured on.")] = 2000,
-    perf_analyzer: Annotated[
-        Path | None, typer.Option(envvar="CASCADE_PERF_ANALYZER", help="The program; by default found on PATH.")
+    backbone: Annotated[
+        list[str] | None, typer.Option(help="A backbone to compare with; may be repeated; by default all served.")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where bench.json, bench.csv and the plots go.")] = Path("bench"),
-    plots: Annotated[bool, typer.Option(help="Whether to draw; needs matplotlib, the extra `bench`.")] = True,
+    ensemble: Annotated[
+        list[str] | None, typer.Option(help="A model that runs several backbones; may be repeated.")
+    ] = None,
+    concurrency: Annotated[str, typer.Option(help="Numbers of concurrent requests, comma-separated.")] = "1,4,16",
+    batch: Annotated[str, typer.Option(help="Numbers of images per request, comma-separated.")] = "1,8",
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds of measurement; medians are reported.")] = 3,
+    window_s: Annotated[float, typer.Option(min=0.1, help="Length of a measurement window; a run has three.")] = 1.0,
+    exit_mix: Annotated[
+        str | None, typer.Option(help="Share of the load that exits at each stage, such as 60,25,15.")
+    ] = None,
+    most_images: Annotated[int, typer.Option(min=1, help="Maximum number of images to measure top-1 on.")] = 2000,
+    perf_analyzer: Annotated[
+        Path | None,
+        typer.Option(envvar="CASCADE_PERF_ANALYZER", help="Path of perf_analyzer; by default found on PATH."),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for bench.json, bench.csv and the plots.")] = Path("bench"),
+    plots: Annotated[bool, typer.Option(help="Draw plots; needs matplotlib (the extra `bench`).")] = True,
 ) -> None:
-    """Measure the cascade beside its backbones with perf_analyzer, on real images."""
+    """Measure the cascade and its backbones with perf_analyzer, on labelled images."""
     if plots:
         check_can_plot()
     plan = Plan(
@@ -146,20 +155,20 @@ def bench(
     )
     program = PerfAnalyzer.find(perf_analyzer)
     with Progress(console=console) as progress:
-        measured = measure(plan, program, _Bars(progress).tell)
+        measured = measure(plan, program, _Bars(progress).update)
     written = measured.write(output) + (draw(measured, output) if plots else [])
     console.print(result.table(measured))
     console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)
 
 
 class _Bars:
-    """Show one progress bar for each title that is told of."""
+    """Progress bars, one per title."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
 
-    def tell(self, title: str, done: int, total: int) -> None:
+    def update(self, title: str, done: int, total: int) -> None:
         if title not in self._tasks:
             self._tasks[title] = self._progress.add_task(title, total=total)
         self._progress.update(self._tasks[title], completed=done)
@@ -171,5 +180,7 @@ def _numbers(option: str, given: str, least: float = 1) -> tuple[float, ...]:
     except ValueError:
         numbers = ()
     if not numbers or min(numbers) < least:
-        raise BenchError(f"{option} takes numbers from {least:g} with commas between, such as 1,8, not {given!r}")
+        raise BenchError(
+            f"invalid {option} {given!r}: expected comma-separated numbers of at least {least:g}, such as 1,8"
+        )
     return numbers

@@ -40,17 +40,17 @@ Prepared = TypeVar("Prepared")
 
 @dataclass(frozen=True)
 class Status:
-    """Describe a served cascade.
+    """A served cascade, as its server describes it.
 
     Attributes:
         model: Its Triton model name.
-        ready: Whether the server says that it answers.
-        versions: Served versions.
+        ready: Whether the server reports it as ready.
+        versions: The served versions of the model.
         server: Triton's name and version.
         canvas: Side of the canvas, in pixels.
         classes: Number of classes.
         stages: Number of stages.
-        max_batch_size: The most images in one request.
+        max_batch_size: Maximum number of images in one request.
     """
 
     model: str
@@ -64,12 +64,12 @@ class Status:
 
 
 class CascadeClient:
-    """Ask one served cascade; the connection is shared by threads and closed by `close` or the context.
+    """A connection to one served cascade, which threads may share; `close` or the context closes it.
 
     Attributes:
         url: host:port of Triton's gRPC service.
         model: The cascade's Triton model name.
-        timeout_s: How long one call to the server may take.
+        timeout_s: Seconds that one call to the server may take.
     """
 
     def __init__(self, url: str, *, model: str = DEFAULT_MODEL, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
@@ -90,11 +90,12 @@ class CascadeClient:
 
     @cached_property
     def status(self) -> Status:
-        """Ask the server about the cascade, once.
+        """Return the description of the cascade, requested once and then cached.
 
         Raises:
             ServerUnavailable: no server answers.
-            ModelNotFound: it has no such cascade.
+            ModelNotFound: the server does not serve it.
+            InvalidRequest: the model is not a cascade.
         """
         with typed_errors(self.url):
             server = self._triton.get_server_metadata(client_timeout=self.timeout_s)
@@ -104,7 +105,9 @@ class CascadeClient:
             ready = self._triton.is_model_ready(self.model, client_timeout=self.timeout_s)
         shapes = {tensor.name: list(tensor.shape) for tensor in (*metadata.inputs, *metadata.outputs)}
         if not {IMAGE.name, *(output.name for output in DETAILS)} <= set(shapes):
-            raise InvalidRequest(f"{self.url}: model {self.model!r} is no cascade; it has {', '.join(shapes)}")
+            raise InvalidRequest(
+                f"{self.url}: model {self.model!r} is not a cascade; its tensors are {', '.join(shapes)}"
+            )
         return Status(
             model=self.model,
             ready=bool(ready),
@@ -125,24 +128,24 @@ class CascadeClient:
         details: bool = False,
         encoded: bool = False,
     ) -> list[Classification]:
-        """Classify images, in requests as large as the server takes.
+        """Classify images, in requests as large as the server accepts.
 
         Args:
             images: Paths, encoded bytes, PIL images, or arrays UINT8 [H, W, 3] (RGB) or [H, W] (grey).
-            operating_point: A name from the served cascade.json; its default thresholds if None.
-            max_stage: The last stage to pay for; 1 is the first.
-            details: Whether to bring probabilities and the confidence at each stage.
-            encoded: Whether to send JPEG, PNG or WebP images as they are stored, for the server to decode; fewer bytes
-                where they are smaller than the canvas. Images are then paths or encoded bytes.
+            operating_point: Name of an operating point in the served cascade.json; its default thresholds if None.
+            max_stage: The last stage that may run; 1 is the first.
+            details: Whether to return the probabilities and the confidence at each stage.
+            encoded: Whether to send JPEG, PNG or WebP images as they are stored, for the server to decode. Images are
+                then paths or encoded bytes.
 
         Returns:
-            One classification an image, in order.
+            One classification per image, in order.
 
         Raises:
-            InvalidImage: an image cannot be used; the message says which and why.
-            InvalidRequest: the server refuses the operating point or max_stage.
-            ModelNotFound: it has no such cascade, or takes no encoded images.
-            CascadeError: the server is not there, too slow, or failed; see `cascade_client.errors`.
+            InvalidImage: an image cannot be used; the message names its index and the reason.
+            InvalidRequest: the server rejects the operating point or max_stage.
+            ModelNotFound: the server does not serve the cascade, or does not take encoded images.
+            CascadeError: the server did not answer, was too slow or failed; see `cascade_client.errors`.
         """
         _check_is_list(images)
         given = {OPERATING_POINT: operating_point, MAX_STAGE: None if max_stage is None else _whole(max_stage)}
@@ -158,25 +161,25 @@ class CascadeClient:
         except ModelNotFound as error:
             raise ModelNotFound(
                 f"{self.url} serves no cascade called {self.model!r}; choose one with build-cascade search and "
-                "serve it (make serve), or name another model"
+                "serve it (make serve), or pass another model name"
             ) from error
 
-    def _canvas(self, image: ImageLike, place: int) -> Canvas:
+    def _canvas(self, image: ImageLike, index: int) -> Canvas:
         try:
             return to_canvas(image, self.status.canvas)
         except UnusableImage as error:
-            raise InvalidImage(f"image {place}: {error}") from error
+            raise InvalidImage(f"image {index}: {error}") from error
 
     def _ask_canvases(
         self, images: Sequence[ImageLike], parameters: Parameters, details: bool
     ) -> Iterator[InferResult]:
-        canvases = [self._canvas(image, place) for place, image in enumerate(images)]
+        canvases = [self._canvas(image, index) for index, image in enumerate(images)]
         for _, batch in self._batches(canvases):
             tensor = _input(IMAGE, np.stack(batch))
             yield self._infer(self.model, tensor, parameters, details)
 
     def _ask_encoded(self, images: Sequence[ImageLike], parameters: Parameters, details: bool) -> Iterator[InferResult]:
-        encoded = [read_encoded(image, place) for place, image in enumerate(images)]
+        encoded = [read_encoded(image, index) for index, image in enumerate(images)]
         for start, batch in self._batches(encoded):
             tensor = _input(ENCODED, np.array(batch, dtype=object)[:, None])
             try:
@@ -185,7 +188,7 @@ class CascadeClient:
                 raise as_encoded_error(error, start) from error
 
     def _batches(self, prepared: list[Prepared]) -> Iterator[tuple[int, list[Prepared]]]:
-        """Cut a list into what one request takes; say where each part starts."""
+        """Split a list into requests; yield the index at which each starts, and its part."""
         size = self.status.max_batch_size if prepared else 1
         for start in range(0, len(prepared), size):
             yield start, prepared[start : start + size]
@@ -205,7 +208,7 @@ def _input(spec: TensorSpec, values: npt.NDArray[Any]) -> InferInput:
 
 
 def _whole(max_stage: int) -> int:
-    """Return a plain int, for numpy's are none to gRPC."""
+    """Return a plain int, because gRPC does not take numpy's."""
     try:
         return operator.index(max_stage)
     except TypeError as error:
@@ -215,4 +218,4 @@ def _whole(max_stage: int) -> int:
 def _check_is_list(images: object) -> None:
     single = isinstance(images, str | bytes | Path | Image.Image)
     if single or (isinstance(images, np.ndarray) and images.ndim != IMAGES_AXES):
-        raise InvalidImage(f"give a list of images, not a single {type(images).__name__}: classify([image])")
+        raise InvalidImage(f"expected a list of images, got a single {type(images).__name__}: call classify([image])")

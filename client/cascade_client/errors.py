@@ -1,13 +1,13 @@
-"""What can go wrong, and how a gRPC status becomes one of it.
+"""The errors of the client, and which of them a gRPC status code becomes.
 
 CascadeError
-├── InvalidImage        an image cannot be put on the canvas
-├── InvalidRequest      the server refuses what was asked (operating point, max_stage, shape)
-├── ModelNotFound       the server has no such cascade
-├── ServerUnavailable   no server answers at the address, or it is full or shutting down
-├── DeadlineExceeded    no answer within the time given
-├── ServerError         the server failed: a stage is down, for example
-└── BenchError          what `cascade bench` was asked to measure would mean nothing
+├── InvalidImage        an image cannot be read or put on the canvas
+├── InvalidRequest      the server rejects the request (operating point, max_stage, shape)
+├── ModelNotFound       the server does not serve the model
+├── ServerUnavailable   no server at the address, or it is full or shutting down
+├── DeadlineExceeded    no answer within the timeout
+├── ServerError         the server failed while answering: a stage is down, for example
+└── BenchError          a benchmark cannot be run, or its result would be meaningless
 """
 
 from __future__ import annotations
@@ -19,35 +19,35 @@ from tritonclient.utils import InferenceServerException
 
 
 class CascadeError(Exception):
-    """Base of every error that this client raises on purpose."""
+    """The base of every error that the client raises deliberately."""
 
 
 class InvalidImage(CascadeError):
-    """Say which image cannot be used, and why."""
+    """An image that cannot be read or put on the canvas."""
 
 
 class InvalidRequest(CascadeError):
-    """Say what the server refuses to be asked."""
+    """A request that the server rejects."""
 
 
 class ModelNotFound(CascadeError):
-    """Say which cascade the server does not have."""
+    """A model that the server does not serve."""
 
 
 class ServerUnavailable(CascadeError):
-    """Say where no server answers."""
+    """A server that does not answer, is full or is shutting down."""
 
 
 class DeadlineExceeded(CascadeError):
-    """Say what took too long."""
+    """A call without an answer within the timeout."""
 
 
 class ServerError(CascadeError):
-    """Say how the server failed."""
+    """A failure of the server while answering, such as a stage that is down."""
 
 
 class BenchError(CascadeError):
-    """Say why a measurement would mean nothing, or cannot be made."""
+    """A benchmark that cannot be run, or whose result would be meaningless."""
 
 
 BY_STATUS: dict[str, type[CascadeError]] = {
@@ -60,10 +60,10 @@ BY_STATUS: dict[str, type[CascadeError]] = {
 
 @contextmanager
 def typed_errors(url: str) -> Iterator[None]:
-    """Raise tritonclient's errors as this package's.
+    """Convert tritonclient's errors into those of this package.
 
     Raises:
-        CascadeError: the server is not there, or refused or failed a call.
+        CascadeError: the server did not answer a call, rejected it or failed.
     """
     try:
         yield
@@ -74,7 +74,7 @@ def typed_errors(url: str) -> Iterator[None]:
 
 
 def from_triton(error: InferenceServerException, url: str) -> CascadeError:
-    """Return the error of this package for one of tritonclient's."""
+    """Return the error of this package that corresponds to one of tritonclient's."""
     kind = BY_STATUS.get(str(error.status()), ServerError)
     is_absent = kind is ServerUnavailable and "connect" in error.message()
     hint = "; is the server running? (make serve)" if is_absent else ""

@@ -1,4 +1,4 @@
-"""What the cascade answers for one image."""
+"""The answer for one image, and how it is read from a response."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ DETAILS = (PROBABILITIES, STAGE_CONFIDENCE)
 
 @dataclass(frozen=True)
 class Classification:
-    """Say what an image shows, and which stage said so.
+    """The class of one image, and the stage that answered.
 
     Attributes:
-        class_id: Place of the class in the label set, from 0.
-        label: Its name.
-        confidence: Of the mean prediction at the stage where the image left.
-        exit_stage: Which stage answered; 1 is the first and cheapest.
-        degraded: Whether a stage failed that the answer needed; the cascade answers so only where it is set up to.
-        probabilities: FP32 [C], the mean prediction; None unless details were asked for.
-        stage_confidence: Confidence at each stage that ran; None unless details were asked for.
+        class_id: Index of the class in the label set, from 0.
+        label: Name of the class.
+        confidence: Confidence of the mean prediction at the stage where the image exited.
+        exit_stage: The stage that answered; 1 is the first and cheapest.
+        degraded: Whether the answer lacks a stage that failed; only a cascade configured for it gives such answers.
+        probabilities: FP32 [C], the mean prediction; None unless details were requested.
+        stage_confidence: Confidence at each stage that ran; None unless details were requested.
     """
 
     class_id: int
@@ -47,13 +47,13 @@ class Classification:
     stage_confidence: tuple[float, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold; probabilities are left out."""
+        """Return the fields as JSON can hold them, without the probabilities."""
         fields = {output.name: getattr(self, output.name) for output in (*ANSWER, STAGE_CONFIDENCE)}
         return {name: value for name, value in fields.items() if value is not None}
 
 
 def read_results(response: InferResult, details: bool) -> Iterator[Classification]:
-    """Read the answers of one response, an image each."""
+    """Yield the answer for each image of one response."""
     columns = [response.as_numpy(output.name)[:, 0] for output in ANSWER]
     for row, (class_id, label, confidence, exit_stage, degraded) in enumerate(zip(*columns, strict=True)):
         extra = _details(response, row) if details else {}

@@ -117,14 +117,14 @@ def test_an_unknown_model_and_one_that_is_no_cascade_are_told_apart(server):
         _ = client.status
     with (
         CascadeClient(server.addresses.grpc, model="small") as client,
-        pytest.raises(InvalidRequest, match="no cascade"),
+        pytest.raises(InvalidRequest, match="is not a cascade"),
     ):
         _ = client.status
 
 
 @pytest.mark.parametrize("single", [np.zeros((9, 9, 3), np.uint8), "image.png", Path("image.png"), b"bytes"])
 def test_a_single_image_is_not_taken_for_a_list(client, single):
-    with pytest.raises(InvalidImage, match="give a list"):
+    with pytest.raises(InvalidImage, match="expected a list of images"):
         client.classify(single)
 
 

@@ -1,4 +1,4 @@
-"""Measure a served cascade beside its backbones with NVIDIA's perf_analyzer, on real labelled images."""
+"""Benchmark a served cascade and its backbones with NVIDIA's perf_analyzer, on labelled images."""
 
 from cascade_client.bench.measure import measure
 from cascade_client.bench.plan import Plan

@@ -1,4 +1,4 @@
-"""Labelled images for a measurement: one folder a class, at a known mix of exits."""
+"""Labelled images for a benchmark: one folder per class, and loads with a given mix of exit stages."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labelled:
-    """List image files, each with the name of the class folder that it lies in.
+    """Image files, each with the name of its class folder.
 
     Attributes:
-        paths: N image files, spread over the classes.
+        paths: N image files, spread evenly over the classes.
         folders: N names of class folders.
         classes: The names of all class folders, sorted.
     """
@@ -35,12 +35,11 @@ class Labelled:
         """Return the class of each image, INT64 [N].
 
         Args:
-            answered: Class ids with their labels, as far as the cascade has answered with them. Folders named like the
-                labels, but for case, are matched by name; where none is, sorted by name, they take the order of the
-                class ids.
+            answered: The class ids, with their labels, that the cascade has answered. Folders are matched with labels
+                by name, ignoring case; if no name matches, the folders sorted by name are the class ids in order.
 
         Raises:
-            BenchError: some folders are named like labels and others are not.
+            BenchError: some folder names match labels and others do not.
         """
         order = dict(enumerate(self.classes))
         answered = {class_id: self._spelt(label) for class_id, label in answered.items()}
@@ -51,7 +50,7 @@ class Labelled:
         return np.array([ids[folder] for folder in self.folders], dtype=np.int64)
 
     def _spelt(self, label: str) -> str:
-        """Return a label as the one class folder that differs in case at most is spelt."""
+        """Return a label in the spelling of the one class folder that equals it but for case."""
         alike = [name for name in self.classes if name.casefold() == label.casefold()]
         return alike[0] if len(alike) == 1 else label
 
@@ -60,24 +59,24 @@ class Labelled:
         left_names = sorted(set(self.classes) - set(answered.values()))
         if len(left_ids) != len(left_names) or len(left_names) > 1:
             raise BenchError(
-                f"cannot tell which class the folders {', '.join(left_names[:5])} are: the cascade answers with "
-                f"{', '.join(sorted(set(answered.values()))[:5])}; name the folders like its labels, or give more "
+                f"cannot match the class folders {', '.join(left_names[:5])} with labels: the cascade answers "
+                f"{', '.join(sorted(set(answered.values()))[:5])}; name the folders like its labels, or provide more "
                 "images"
             )
         return {**answered, **dict(zip(left_ids, left_names, strict=True))}
 
 
 def open_labelled(root: Path, classes: int, most: int) -> Labelled:
-    """List at most `most` images of a folder that holds one folder of images a class, spread over the classes.
+    """List at most `most` images of a folder with one subfolder per class, spread evenly over the classes.
 
     Raises:
-        BenchError: no such folder, another number of class folders than classes, or no image in one.
+        BenchError: the folder does not exist, has not one subfolder per class, or one of them has no image.
     """
     if not root.is_dir():
-        raise BenchError(f"{root} is no folder; give one that holds one folder of images a class")
+        raise BenchError(f"{root} is not a folder; expected one with a subfolder of images per class")
     folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
     if len(folders) != classes:
-        raise BenchError(f"{root} holds {len(folders)} class folders but the cascade has {classes} classes")
+        raise BenchError(f"{root} has {len(folders)} class folders but the cascade has {classes} classes")
     found = [(path, folder.name) for folder in folders for path in _images(folder)]
     rows = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     paths, names = zip(*(found[row] for row in rows), strict=True)
@@ -85,18 +84,18 @@ def open_labelled(root: Path, classes: int, most: int) -> Labelled:
 
 
 def rows_at_mix(exit_stages: Ids, mix: Sequence[float] | None, count: int) -> Ids:
-    """Choose images whose exits have a known mix, in random order.
+    """Choose images with a given mix of exit stages, in random order.
 
     Args:
-        exit_stages: INT64 [N], where each image leaves; 1 is the first stage.
-        mix: Share of each stage, in any unit; as the images come if None.
-        count: How many to choose; images are repeated where too few leave at a stage.
+        exit_stages: INT64 [N], the stage at which each image exits; 1 is the first.
+        mix: Share of each stage, in any unit; that of the images themselves if None.
+        count: Number of images to choose; they are repeated if too few exit at a stage.
 
     Returns:
         INT64 [count], rows of the images.
 
     Raises:
-        BenchError: no image leaves at a stage that has a share.
+        BenchError: no image exits at a stage that has a share.
     """
     generator = np.random.default_rng(SEED)
     if mix is None:
@@ -106,18 +105,22 @@ def rows_at_mix(exit_stages: Ids, mix: Sequence[float] | None, count: int) -> Id
     for stage, wanted in enumerate(np.diff(ends, prepend=0), start=1):
         rows = generator.permutation(np.flatnonzero(exit_stages == stage))
         if wanted and not len(rows):
-            raise BenchError(f"no image leaves at stage {stage}, so its share of the mix cannot be met; give others")
+            raise BenchError(
+                f"no image exits at stage {stage}, so its share cannot be met; choose another mix or other images"
+            )
         chosen.append(np.resize(rows, wanted))
     return generator.permutation(np.concatenate(chosen))
 
 
 def exit_mix(exit_stages: Ids, stages: int) -> list[float]:
-    """Return the share of the images that leave at each stage."""
+    """Return the share of the images that exit at each stage."""
     return [float(np.mean(exit_stages == stage)) for stage in range(1, stages + 1)]
 
 
 def _images(folder: Path) -> list[Path]:
     images = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
     if not images:
-        raise BenchError(f"class folder {folder} has no image ({', '.join(sorted(EXTENSIONS))}); fill or remove it")
+        raise BenchError(
+            f"class folder {folder} has no images ({', '.join(sorted(EXTENSIONS))}); add some or remove it"
+        )
     return images

@@ -1,4 +1,4 @@
-"""The measurement: check that it means something, then drive every model in turn, round after round."""
+"""The benchmark: check that its result will be meaningful, then load every model in interleaved rounds."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ Tell = Callable[[str, int, int], None]
 
 
 def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
-    """Measure top-1 once and the speed of every model at every level, in interleaved rounds.
+    """Measure top-1 once, and every model at every load level in interleaved rounds.
 
     Args:
         plan: What to measure.
         program: perf_analyzer.
-        tell: Told a title, how much of it is done, and its total.
+        tell: Called with a title, the number of its steps that are done, and their total.
 
     Raises:
-        BenchError: the measurement would mean nothing; the message says why.
-        CascadeError: the server is not there, has no such model, or fails.
+        BenchError: the result would be meaningless; the message says why.
+        CascadeError: the server does not answer, does not serve a model, or fails.
     """
     with CascadeClient(plan.url, model=plan.cascade) as client, Server(plan.url) as server:
         status = _ready(client)
@@ -47,7 +47,7 @@ def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
         _check_batches(plan, models)
         labelled = open_labelled(plan.images, status.classes, plan.most_images)
         canvases = _canvases(labelled, status.canvas, tell)
-        answers, exits, truth = _asked(server, cascade, canvases, labelled)
+        answers, exits, truth = _classify(server, cascade, canvases, labelled)
         top1 = {cascade.name: float(np.mean(answers == truth))}
         _check_above_chance(top1[cascade.name], status)
         for done, model in enumerate(models[1:], start=1):
@@ -72,7 +72,7 @@ def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
 
 def _ready(client: CascadeClient) -> Status:
     if not client.status.ready:
-        raise BenchError(f"{client.url}: model {client.model!r} is not ready; its log says why")
+        raise BenchError(f"{client.url}: model {client.model!r} is not ready; see the server's log")
     return client.status
 
 
@@ -80,16 +80,16 @@ def _check_batches(plan: Plan, models: Sequence[Model]) -> None:
     for model in models:
         if max(plan.batches) > model.max_batch_size:
             raise BenchError(
-                f"model {model.name!r} takes {model.max_batch_size} images a request, not {max(plan.batches)}; "
-                "lower --batch"
+                f"model {model.name!r} takes at most {model.max_batch_size} images per request, not "
+                f"{max(plan.batches)}; lower --batch"
             )
 
 
 def _check_above_chance(top1: float, status: Status) -> None:
     if top1 < min(TIMES_CHANCE / status.classes, 1.0):
         raise BenchError(
-            f"the cascade is right on {top1:.1%} of these images, about what guessing gives with {status.classes} "
-            "classes: these are not its images, or the class folders are not named like its labels"
+            f"the cascade classifies {top1:.1%} of these images correctly, about as many as guessing among "
+            f"{status.classes} classes: these are not its images, or the class folders are not named like its labels"
         )
 
 
@@ -97,10 +97,10 @@ def _check_mix(plan: Plan, status: Status) -> None:
     if plan.mix is None:
         return
     if len(plan.mix) != status.stages or min(plan.mix) < 0:
-        raise BenchError(f"--exit-mix needs {status.stages} shares, one a stage, such as 60,25,15")
+        raise BenchError(f"--exit-mix needs {status.stages} shares, one per stage, such as 60,25,15")
     total = sum(plan.mix)
     if not any(math.isclose(total, whole, rel_tol=MIX_ROUNDING) for whole in (100, 1)):
-        raise BenchError(f"--exit-mix takes shares that sum to 100 or 1, these sum to {total:g}")
+        raise BenchError(f"the shares of --exit-mix must sum to 100 or 1, not to {total:g}")
 
 
 def _canvases(labelled: Labelled, size: int, tell: Tell) -> Canvas:
@@ -114,8 +114,8 @@ def _canvases(labelled: Labelled, size: int, tell: Tell) -> Canvas:
     return np.stack(canvases)
 
 
-def _asked(server: Server, cascade: Model, canvases: Canvas, labelled: Labelled) -> tuple[Ids, Ids, Ids]:
-    """Ask the cascade once; return its answers, their exit stages, and the true classes, INT64 [N] each."""
+def _classify(server: Server, cascade: Model, canvases: Canvas, labelled: Labelled) -> tuple[Ids, Ids, Ids]:
+    """Return the cascade's answers, their exit stages and the true classes, INT64 [N] each."""
     outputs = server.ask(cascade, canvases, [CLASS_ID, EXIT_STAGE, LABEL])
     class_ids, exit_stages, labels = (output[:, 0] for output in outputs)
     answered = {int(class_id): label.decode() for class_id, label in zip(class_ids, labels, strict=True)}
@@ -137,7 +137,7 @@ def _rounds(
                 measured = program.measure(plan.url, model.name, data, level, plan.window_s)
                 runs.append(Run(place, model.name, level, measured))
                 tell("measuring speed", len(runs) + len(probes), total)
-            # In a run of its own, whose throughput does not count: the probe is load too.
+            # In a run of its own, whose throughput is not used, because the probe adds load.
             with Probe(plan.url, models[0], probed) as probe:
                 program.measure(plan.url, models[0].name, data, level, plan.window_s)
             probes.append(ProbedRun(place, level, probe.latencies_ms((WINDOWS - 1) * plan.window_s)))

@@ -1,4 +1,4 @@
-"""Find NVIDIA's perf_analyzer, run it on canvases, and read what it measured."""
+"""NVIDIA's perf_analyzer: find the program, run it on canvases, and read its report."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from cascade_client.errors import BenchError
 
 PROGRAM = "perf_analyzer"
 HOW_TO_GET = (
-    "get it with `make perf-analyzer`, or run in NVIDIA's container tritonserver:<yy.mm>-py3-sdk; "
-    "name it with --perf-analyzer or in CASCADE_PERF_ANALYZER"
+    "install it with `make perf-analyzer`, or use NVIDIA's container tritonserver:<yy.mm>-py3-sdk; "
+    "pass its path by --perf-analyzer or CASCADE_PERF_ANALYZER"
 )
-WINDOWS = 3  # it takes no fewer
-ANY_DEVIATION = "1000000"  # rounds and medians are ours: it is not to go on until it finds its windows alike
+WINDOWS = 3  # its minimum
+ANY_DEVIATION = "1000000"  # in percent: rounds and medians replace its own wait for stable windows
 EXTRA_S = 120.0
 TOO_SHORT = "Please use a larger time window"
 LONGEST_WINDOW_S = 8.0
@@ -30,11 +30,11 @@ LONGEST_WINDOW_S = 8.0
 
 @dataclass(frozen=True)
 class Level:
-    """Say how hard the server is driven.
+    """A load level.
 
     Attributes:
-        concurrency: Requests that are in flight at once.
-        batch: Images in a request.
+        concurrency: Number of concurrent requests.
+        batch: Number of images per request.
     """
 
     concurrency: int
@@ -43,7 +43,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Measured:
-    """Hold what one run of perf_analyzer saw: throughput, and percentiles of the latency of a request."""
+    """The result of one run of perf_analyzer: throughput, and percentiles of the request latency."""
 
     images_per_s: float
     p50_ms: float
@@ -53,10 +53,10 @@ class Measured:
 
     @classmethod
     def read(cls, report: Path) -> Self:
-        """Read perf_analyzer's CSV report of one level.
+        """Read perf_analyzer's CSV report of one load level.
 
         Raises:
-            BenchError: it holds no figures.
+            BenchError: the report is missing or lacks a figure.
         """
         try:
             with report.open(newline="") as file:
@@ -65,17 +65,17 @@ class Measured:
             return cls(float(row["Inferences/Second"]), **percentiles)
         except (OSError, ValueError, KeyError) as error:
             raise BenchError(
-                f"cannot read the report of {PROGRAM} ({error!r}); is its version 2.51 or near?"
+                f"cannot read the report of {PROGRAM} ({error!r}); expected the format of version 2.51"
             ) from error
 
 
 @dataclass(frozen=True)
 class PerfAnalyzer:
-    """Run one perf_analyzer program.
+    """A perf_analyzer program.
 
     Attributes:
-        program: Where it lies.
-        version: What it says of itself.
+        program: Its path.
+        version: The version that it prints.
     """
 
     program: str
@@ -83,24 +83,24 @@ class PerfAnalyzer:
 
     @classmethod
     def find(cls, given: Path | None) -> Self:
-        """Find the program, by default on PATH, and see that it starts.
+        """Find the program, by default on PATH, and check that it starts.
 
         Raises:
-            BenchError: there is none, or it does not start.
+            BenchError: it is not found or does not start.
         """
         program = shutil.which(given or PROGRAM)
         if program is None:
-            raise BenchError(f"there is no {given or f'{PROGRAM} on PATH'}; {HOW_TO_GET}")
+            raise BenchError(f"{given or f'{PROGRAM} on PATH'} not found; {HOW_TO_GET}")
         seen = _run([program, "--version"], EXTRA_S)
         if seen.returncode:
-            raise BenchError(f"{program} does not start: {_last_words(seen)}; {HOW_TO_GET}")
+            raise BenchError(f"{program} does not start: {_output_tail(seen)}; {HOW_TO_GET}")
         return cls(program, seen.stdout.strip())
 
     def measure(self, url: str, model: str, data: Path, level: Level, window_s: float) -> Measured:
-        """Drive a model with the images of a data file for three windows, longer ones where no request fits in.
+        """Load a model with the images of a data file for three windows; double windows in which no request ends.
 
         Raises:
-            BenchError: perf_analyzer fails; its own last words say why.
+            BenchError: perf_analyzer fails; the message ends with its output.
         """
         with tempfile.TemporaryDirectory() as folder:
             report = Path(folder) / "report.csv"
@@ -114,12 +114,12 @@ class PerfAnalyzer:
             if done.returncode and TOO_SHORT in done.stdout + done.stderr and window_s < LONGEST_WINDOW_S:
                 return self.measure(url, model, data, level, window_s * 2)
             if done.returncode:
-                raise BenchError(f"{PROGRAM} failed on {model!r}: {_last_words(done)}")
+                raise BenchError(f"{PROGRAM} failed on {model!r}: {_output_tail(done)}")
             return Measured.read(report)
 
 
 def write_data(canvases: Canvas, path: Path) -> None:
-    """Write canvases UINT8 [N, S, S, 3] as perf_analyzer's input data; a batch is made of consecutive ones."""
+    """Write canvases UINT8 [N, S, S, 3] as perf_analyzer's input data; a batch has consecutive ones."""
     images = [{IMAGE.name: {"b64": base64.b64encode(canvas.tobytes()).decode()}} for canvas in canvases]
     path.write_text(json.dumps({"data": images}))
 
@@ -128,9 +128,9 @@ def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[st
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)  # noqa: S603
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchError(f"{command[0]} does not run or does not end: {error}") from error
+        raise BenchError(f"{command[0]} could not be run or did not end in time: {error}") from error
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def _output_tail(done: subprocess.CompletedProcess[str]) -> str:
     lines = [line.strip() for line in (done.stdout + "\n" + done.stderr).splitlines() if line.strip()]
     return "; ".join(lines[-3:]) or f"exit status {done.returncode}"

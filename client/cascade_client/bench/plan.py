@@ -1,4 +1,4 @@
-"""What a measurement is to cover."""
+"""The plan of a benchmark."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from cascade_client.bench.perf_analyzer import Level
 
 @dataclass(frozen=True)
 class Plan:
-    """Say what to measure.
+    """The models, images and load levels of a benchmark.
 
     Attributes:
         url: host:port of Triton's gRPC service.
         cascade: The cascade's Triton model name.
-        images: A folder that holds one folder of images a class.
-        backbones: Single models to measure beside it; all that take its canvas if none is named.
-        ensembles: Models that answer for several backbones at once, to measure too.
-        concurrencies: Requests in flight at once, one level each.
-        batches: Images in a request, one level each.
-        rounds: How often everything is measured; medians are reported.
-        window_s: A run of perf_analyzer takes three of these.
-        mix: Share of the images that are to leave at each stage; as they come if None.
-        most_images: The most images that top-1 is measured on.
-        sent_images: How many different images the load is made of.
+        images: A folder with one subfolder of images per class.
+        backbones: Single models to compare with; all that take the same canvas if empty.
+        ensembles: Models that run several backbones, to compare with.
+        concurrencies: Numbers of concurrent requests.
+        batches: Numbers of images per request.
+        rounds: Number of interleaved rounds; medians are reported.
+        window_s: Length of a measurement window; a run of perf_analyzer has three.
+        mix: Share of the load that exits at each stage; that of the images themselves if None.
+        most_images: Maximum number of images to measure top-1 on.
+        sent_images: Number of images in the load.
     """
 
     url: str
@@ -42,5 +42,5 @@ class Plan:
 
     @property
     def levels(self) -> list[Level]:
-        """Return every pair of a batch and a concurrency."""
+        """Return the load levels: every pair of a batch size and a concurrency."""
         return [Level(concurrency, batch) for batch in self.batches for concurrency in self.concurrencies]

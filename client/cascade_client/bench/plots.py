@@ -1,4 +1,4 @@
-"""The plots: throughput against latency, and latency by exit stage. Needs matplotlib, the extra `bench`."""
+"""The plots: throughput against latency, and latency by exit stage. They need matplotlib, the extra `bench`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PERCENTILES = np.linspace(0, 100, 201)
 
 
 def check_can_plot() -> None:
-    """Check that matplotlib is there.
+    """Check that matplotlib is installed.
 
     Raises:
         BenchError: it is not.
@@ -29,7 +29,7 @@ def check_can_plot() -> None:
         import matplotlib.figure  # noqa: F401, PLC0415 (an optional extra)
     except ImportError as error:
         raise BenchError(
-            "the plots need matplotlib: install `triton-cascades-client[bench]`, or leave them out with --no-plots"
+            "plots need matplotlib: install `triton-cascades-client[bench]`, or pass --no-plots"
         ) from error
 
 
@@ -61,7 +61,7 @@ def _draw_throughput(axes: Axes, result: Result, batch: int) -> None:
         axes.plot(x, y, marker="o", markersize=4, label=f"{model} ({result.top1[model]:.1%})", **style)
         for line, point in zip(lines, zip(x, y, strict=True), strict=True):
             axes.annotate(str(line.level.concurrency), point, xytext=(4, 4), textcoords="offset points", fontsize=7)
-    axes.set(xlabel="p50 latency of a request (ms); figures: clients", ylabel="images a second")
+    axes.set(xlabel="request latency, p50 (ms); labels: concurrency", ylabel="images/s")
     axes.set_ylim(bottom=0)
     axes.set_title(f"batch {batch}", loc="left", fontsize=10)
 
@@ -69,10 +69,10 @@ def _draw_throughput(axes: Axes, result: Result, batch: int) -> None:
 def _draw_exits(axes: Axes, result: Result, batch: int) -> None:
     level = max((one for one in result.plan.levels if one.batch == batch), key=lambda one: one.concurrency)
     for stage, seen in result.latencies_ms(level).items():
-        label = f"leaves at stage {stage} ({result.exit_mix[stage - 1]:.0%} of the load)"
+        label = f"exit at stage {stage} ({result.exit_mix[stage - 1]:.0%} of the load)"
         axes.plot(np.percentile(seen, PERCENTILES), PERCENTILES, label=label)
-    axes.set(xlabel="latency of a single image (ms)", ylabel="share of the images answered (%)")
-    axes.set_title(f"under {level.concurrency} clients of batch {batch}", loc="left", fontsize=10)
+    axes.set(xlabel="latency of a single image (ms)", ylabel="images answered (%)")
+    axes.set_title(f"concurrency {level.concurrency}, batch {batch}", loc="left", fontsize=10)
 
 
 def _tidy(axes: Axes) -> None:

@@ -1,4 +1,4 @@
-"""Latency by exit stage, seen by a single client while something else drives the server."""
+"""Latency by exit stage, measured by a single client while the server is under load."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from cascade_client.canvas import Canvas
 from cascade_client.contract import EXIT_STAGE
 from cascade_client.errors import CascadeError
 
-WINDING_UP_S = 0.2  # perf_analyzer still reports when its load has ended
+WINDING_UP_S = 0.2  # perf_analyzer still runs for a moment after its load has ended
 
 
 class Probe:
-    """Ask the cascade about single images that leave at each stage in turn, one at a time, while the context lasts.
+    """A client that sends single images, of each exit stage in turn, one at a time while the context lasts.
 
-    perf_analyzer's export of single requests stays empty where an output holds NaN, as `stage_confidence` does for
-    an image that leaves early; so this is measured beside it.
+    perf_analyzer's export of single requests is empty if an output contains NaN, as `stage_confidence` does for an
+    image that exits early; the latency by exit stage is therefore measured here.
     """
 
     def __init__(self, url: str, cascade: Model, images: Mapping[int, Canvas]) -> None:
-        """Take for each stage the images that leave there, UINT8 [n, S, S, 3]."""
+        """Prepare to send, for each stage, images UINT8 [n, S, S, 3] that exit there."""
         self._url, self._cascade, self._images = url, cascade, images
         self._seen: list[tuple[float, int, float]] = []
         self._ended_s = 0.0
@@ -42,9 +42,9 @@ class Probe:
         self._thread.join()
 
     def latencies_ms(self, last_s: float) -> dict[int, list[float]]:
-        """Return the latencies of the last seconds before the end of the context, by the stage of the exit.
+        """Return the latencies of the last seconds before the end of the context, by exit stage.
 
-        What was seen while the load was starting or had ended is left out.
+        Requests sent while the load was starting or had ended are left out.
 
         Raises:
             CascadeError: a probe failed.

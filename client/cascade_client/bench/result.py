@@ -1,4 +1,4 @@
-"""What was measured: medians over the rounds, the speed-up at equal accuracy, and the files and the table of it."""
+"""The result of a benchmark: medians over the rounds, speed-up at equal accuracy, and its files and table."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cascade_client.bench.plan import Plan
 
 @dataclass(frozen=True)
 class Run:
-    """Hold one run of perf_analyzer on one model."""
+    """One run of perf_analyzer on one model."""
 
     round: int
     model: str
@@ -30,7 +30,7 @@ class Run:
 
 @dataclass(frozen=True)
 class ProbedRun:
-    """Hold the latencies of single images by exit stage, seen while one level drove the cascade."""
+    """The latencies of single images by exit stage, under one load level."""
 
     round: int
     level: Level
@@ -39,16 +39,16 @@ class ProbedRun:
 
 @dataclass(frozen=True)
 class Line:
-    """Hold the medians of one model at one level.
+    """The medians of one model at one load level.
 
     Attributes:
         model: Its name.
-        top1: Share of the labelled images that it is right on.
-        level: How hard the server was driven.
+        top1: Share of the labelled images that it classifies correctly.
+        level: The load level.
         measured: Medians over the rounds.
-        faster_than: The fastest single model at this level that is at least as accurate, or else the most accurate
-            one; None for single models.
-        speed_up: Images a second over that model's.
+        faster_than: The fastest single model at this level that is at least as accurate, or the most accurate one if
+            there is none; None for single models.
+        speed_up: Throughput relative to that model's.
     """
 
     model: str
@@ -61,19 +61,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Result:
-    """Hold a whole measurement.
+    """A whole benchmark.
 
     Attributes:
         server: Triton's name and version.
         perf_analyzer: Its version.
         plan: What was measured.
         canvas: Side of the canvas, in pixels.
-        images: How many images top-1 rests on.
-        exit_mix: Share of the sent images that leave at each stage.
-        top1: Of each model.
+        images: Number of images that top-1 was measured on.
+        exit_mix: Share of the load that exits at each stage.
+        top1: Top-1 accuracy of each model.
         runs: All runs.
         probes: All latencies by exit stage.
-        committees: The models that are no single backbones: the cascade, and an ensemble if one was named.
+        committees: The models of several backbones: the cascade, and the ensembles.
     """
 
     server: str
@@ -88,17 +88,17 @@ class Result:
     committees: tuple[str, ...]
 
     def lines(self) -> list[Line]:
-        """Return the medians, level by level, the cascade first."""
+        """Return the medians by load level, the cascade first."""
         return [line for level in self.plan.levels for line in self._compared(level)]
 
     def latencies_ms(self, level: Level) -> dict[int, list[float]]:
-        """Return all latencies at a level by exit stage."""
+        """Return all latencies at a load level by exit stage."""
         found = [probe.latencies_ms for probe in self.probes if probe.level == level]
         stages = sorted({stage for seen in found for stage in seen})
         return {stage: [value for seen in found for value in seen.get(stage, [])] for stage in stages}
 
     def as_dict(self) -> dict[str, Any]:
-        """Return what JSON can hold: where it was measured, medians and all runs."""
+        """Return the result as JSON can hold it: environment, medians and all runs."""
         own = {
             name: getattr(self, name) for name in ("server", "perf_analyzer", "canvas", "images", "exit_mix", "top1")
         }
@@ -118,7 +118,7 @@ class Result:
         }
 
     def write(self, folder: Path) -> list[Path]:
-        """Write bench.json, and the medians as bench.csv; return both paths."""
+        """Write bench.json, and the medians as bench.csv, and return both paths."""
         folder.mkdir(parents=True, exist_ok=True)
         as_json, as_csv = folder / "bench.json", folder / "bench.csv"
         as_json.write_text(json.dumps(self.as_dict(), indent=1) + "\n")
@@ -143,7 +143,7 @@ class Result:
 
 
 def with_speed_up(line: Line, singles: Sequence[Line]) -> Line:
-    """Compare with the fastest single model that is at least as accurate, or else with the most accurate one."""
+    """Compare with the fastest single model that is at least as accurate, or the most accurate if there is none."""
     if not singles:
         return line
     equals = [single for single in singles if single.top1 >= line.top1]
@@ -156,7 +156,7 @@ def with_speed_up(line: Line, singles: Sequence[Line]) -> Line:
 
 
 def table(result: Result) -> Table:
-    """Return the medians as a table for the terminal, one section a level."""
+    """Return the medians as a table for the terminal, one section per load level."""
     mix = " / ".join(f"{share:.0%}" for share in result.exit_mix)
     title = f"{result.plan.cascade}: top-1 on {result.images} images; load: batch × clients, exits {mix}"
     shown = Table(title=title)
@@ -194,12 +194,12 @@ def _exits(latencies_ms: dict[int, list[float]]) -> dict[str, Any]:
 
 
 def percentile(values: Sequence[float], which: int) -> float:
-    """Return a percentile, the nearest value above."""
+    """Return a percentile as one of the values, the nearest above."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, len(ordered) * which // 100)]
 
 
 def _flat(entry: Run | Line) -> dict[str, Any]:
-    """Return an entry with its level and figures as columns of their own."""
+    """Return an entry with its load level and measurements as columns."""
     parts = asdict(entry)
     return {**parts.pop("level"), **parts.pop("measured"), **parts}

@@ -1,4 +1,4 @@
-"""What is served beside the cascade, and what each model answers."""
+"""The models that a server has besides the cascade, and their answers."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True)
 class Model:
-    """Describe a served model that takes the canvas.
+    """A served classifier that takes the canvas.
 
     Attributes:
         name: Its Triton model name.
         canvas: Side of the canvas, in pixels.
-        max_batch_size: The most images in one request.
-        answers: The output that holds its answer: CLASS_ID, or else PROBABILITIES.
+        max_batch_size: Maximum number of images in one request.
+        answers: The output with its answer: CLASS_ID if it has one, otherwise PROBABILITIES.
     """
 
     name: str
@@ -37,10 +37,10 @@ class Model:
 
 
 class Server:
-    """Ask a Triton server about its models.
+    """A connection to a Triton server and its models.
 
     Raises:
-        CascadeError: from every method, when the server is not there or a model is not served or fails.
+        CascadeError: from every method, if the server does not answer, does not serve a model, or fails.
     """
 
     def __init__(self, url: str) -> None:
@@ -54,13 +54,13 @@ class Server:
         self._triton.close()
 
     def models(self) -> list[str]:
-        """Name all models that are served."""
+        """List the names of all served models."""
         with typed_errors(self.url):
             seen = self._triton.get_inference_statistics(client_timeout=TIMEOUT_S)
         return sorted(model.name for model in seen.model_stats)
 
     def describe(self, name: str) -> Model | None:
-        """Describe a model; None if it does not classify canvases in batches.
+        """Return the description of a model, None if it does not classify canvases in batches.
 
         Raises:
             ModelNotFound: it is not served.
@@ -76,7 +76,7 @@ class Server:
         return Model(name, int(inputs[IMAGE.name][1]), config.max_batch_size, answers)
 
     def ask(self, model: Model, canvases: Canvas, outputs: Sequence[TensorSpec]) -> list[npt.NDArray[Any]]:
-        """Return some outputs of a model for UINT8 [N, S, S, 3], each [N, ...]."""
+        """Return the given outputs of a model for canvases UINT8 [N, S, S, 3], each [N, ...]."""
         size = min(CALL_IMAGES, model.max_batch_size)
         calls = [canvases[start : start + size] for start in range(0, len(canvases), size)]
         answers = [self._infer(model, call, outputs) for call in calls]
@@ -99,7 +99,7 @@ class Server:
 def models_beside(
     server: Server, cascade: Model, ensembles: Sequence[str] = (), backbones: Sequence[str] = ()
 ) -> list[Model]:
-    """Return the models to measure beside the cascade: those named, and all backbones if none of them is.
+    """Return the models to compare with the cascade: those named, and all served backbones if no backbone is.
 
     Raises:
         ModelNotFound: a named one is not served.
@@ -117,7 +117,7 @@ def _comparable(server: Server, cascade: Model, name: str) -> Model:
     model = server.describe(name)
     if model is None:
         raise BenchError(
-            f"model {name!r} is no classifier: it does not take `{IMAGE.name}` and answer `{PROBABILITIES.name}`"
+            f"model {name!r} is not a classifier: expected input `{IMAGE.name}` and output `{PROBABILITIES.name}`"
         )
     if model.canvas != cascade.canvas:
         raise BenchError(

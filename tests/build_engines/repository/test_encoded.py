@@ -64,12 +64,12 @@ GOOD = {
     "one pixel": lambda: encode(Image.new("RGB", (1, 1), "red")),
 }
 BAD = {
-    "no image": (lambda: b"no image", "no JPEG, PNG, WEBP"),
-    "no byte": (lambda: b"", "no JPEG, PNG, WEBP"),
+    "no image": (lambda: b"no image", "expected JPEG, PNG, WEBP"),
+    "no byte": (lambda: b"", "expected JPEG, PNG, WEBP"),
     "truncated jpeg": (lambda: encode(picture(), "JPEG")[:-200], "truncated"),
     "truncated png": (lambda: encode(picture())[:-100], "cannot read"),
-    "gif": (lambda: animated("GIF"), "no JPEG, PNG, WEBP"),
-    "tiff": (lambda: encode(picture(), "TIFF"), "no JPEG, PNG, WEBP"),
+    "gif": (lambda: animated("GIF"), "expected JPEG, PNG, WEBP"),
+    "tiff": (lambda: encode(picture(), "TIFF"), "expected JPEG, PNG, WEBP"),
     "50 megapixels": (lambda: encode(Image.new("1", (10_000, 5_000))), "exceeds limit of 40000000"),
 }
 
@@ -207,7 +207,7 @@ def test_a_server_without_the_ensemble_says_how_to_ask_it(repository_copy):
     remove_encoded(repository_copy)
     with EmbeddedServer(repository_copy) as server, CascadeClient(server.addresses.grpc) as client:
         client.classify([encode(picture())])
-        with pytest.raises(ModelNotFound, match="leave `encoded` out"):
+        with pytest.raises(ModelNotFound, match="omit `encoded`"):
             client.classify([encode(picture())], encoded=True)
 
 

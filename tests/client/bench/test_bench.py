@@ -97,15 +97,15 @@ def test_a_named_backbone_and_ensemble_are_measured_alone(server, images, tmp_pa
     ("options", "says"),
     [
         (["--model", "ghost"], "serves no cascade called 'ghost'"),
-        (["--model", "small"], "is no cascade"),
+        (["--model", "small"], "is not a cascade"),
         (["--backbone", "ghost"], "'ghost' is not found"),
-        (["--backbone", "decode"], "'decode' is no classifier"),
-        (["--batch", "8,9"], "takes 8 images a request, not 9"),
-        (["--batch", "0"], "--batch takes numbers from 1"),
-        (["--concurrency", "many"], "--concurrency takes numbers"),
-        (["--exit-mix", "60,40"], "needs 3 shares"),
-        (["--exit-mix", "0,0,0"], "sum to 0"),
-        (["--exit-mix", "60,25,25"], "--exit-mix takes shares that sum to 100 or 1, these sum to 110"),
+        (["--backbone", "decode"], "'decode' is not a classifier"),
+        (["--batch", "8,9"], "takes at most 8 images per request, not 9"),
+        (["--batch", "0"], "invalid --batch '0': expected comma-separated numbers of at least 1"),
+        (["--concurrency", "many"], "invalid --concurrency 'many'"),
+        (["--exit-mix", "60,40"], "needs 3 shares, one per stage"),
+        (["--exit-mix", "0,0,0"], "must sum to 100 or 1, not to 0"),
+        (["--exit-mix", "60,25,25"], "shares of --exit-mix must sum to 100 or 1, not to 110"),
     ],
 )
 def test_nonsense_is_refused(server, images, stand_in, options, says):
@@ -119,7 +119,7 @@ def test_without_server_program_or_images_it_says_so(server, images, stand_in, t
     done = bench(server, images, "--perf-analyzer", tmp_path / "missing", "--no-plots")
     assert "make perf-analyzer" in done.stderr
     done = bench(server, tmp_path, "--perf-analyzer", stand_in, "--no-plots")
-    assert "holds 0 class folders" in done.stderr
+    assert "has 0 class folders" in done.stderr
     done = bench(server, images, "--perf-analyzer", stand_in, "--no-plots", "--url", "127.0.0.1:1")
     assert "is the server running?" in done.stderr
 
@@ -132,7 +132,7 @@ def test_images_of_another_cascade_are_refused(server, images, stand_in, tmp_pat
     for place in range(len(names)):
         (tmp_path / "wrong" / f"turned{place}").rename(names[(place + 1) % len(names)])
     done = bench(server, tmp_path / "wrong", "--perf-analyzer", stand_in, "--no-plots")
-    assert "about what guessing gives" in done.stderr
+    assert "about as many as guessing" in done.stderr
 
 
 CONSTANT = """
