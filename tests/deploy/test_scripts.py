@@ -70,7 +70,10 @@ def test_an_image_without_tensorrt_is_a_message(run):
 def test_an_image_of_an_older_python_is_a_message(run):
     done = run("engines", "10.5.0.18-1+cuda12.6", python=(3, 10, 12))
     assert done.returncode == 1
-    assert "this image has Python 3.10.12, and 3.11 is needed: choose TRITON_IMAGE, 25.01 or later" in done.stderr
+    assert (
+        "this image has Python 3.10.12, but 3.11 or newer is required; set TRITON_IMAGE to 25.01 or later"
+        in done.stderr
+    )
 
 
 def test_the_server_gets_its_options_and_without_a_cascade_serves_the_backbones(run):
