@@ -1,4 +1,4 @@
-"""Count how often a choice breaks its promise on images not seen, over random splits of real ImageNet predictions.
+"""Count how often a choice breaks its promise on unseen images, over random splits of real ImageNet predictions.
 
     python benchmarks/coverage.py --data FOLDER
 
@@ -43,7 +43,7 @@ GUARANTEE = Guarantee(tolerance=0.005, risk=0.1)
 
 @dataclass(frozen=True)
 class Trial:
-    """Hold the accuracy that one choice lost against the reference, on held-out and on all images, and its saving."""
+    """One choice's loss of accuracy against the reference, on held-out and on all images, and its saving."""
 
     lost: float
     lost_overall: float
@@ -63,7 +63,7 @@ def trials(data: TopKPredictions, costs: Costs, seed: int) -> dict[str, dict[str
         floor = single_candidate(both, costs, name).correct / len(both.class_ids) - GUARANTEE.tolerance
         naive = select(found_on_both, len(both.class_ids), Goal(accuracy_at_least=floor))
         chosen = {"certified": certified, "naive": naive}
-        result[name] = {way: _judge(data, held_out, costs, name, candidate) for way, candidate in chosen.items()}
+        result[name] = {choice: _judge(data, held_out, costs, name, candidate) for choice, candidate in chosen.items()}
     return result
 
 
@@ -77,11 +77,11 @@ def summarise(all_trials: list[dict[str, dict[str, Trial]]]) -> dict[str, Any]:
     """Return how often each choice broke the promise, with an exact-coverage interval, and how cheap it was."""
     lines = {}
     for name in REFERENCES:
-        for way in ("certified", "naive"):
-            seen = [trial[name][way] for trial in all_trials]
+        for choice in ("certified", "naive"):
+            seen = [trial[name][choice] for trial in all_trials]
             broken = sum(trial.lost > GUARANTEE.tolerance for trial in seen)
             broken_overall = sum(trial.lost_overall > GUARANTEE.tolerance for trial in seen)
-            lines[f"{name}, {way}"] = {
+            lines[f"{name}, {choice}"] = {
                 "splits": len(seen),
                 "broken": broken,
                 "broken_share_interval_95": wilson_interval(broken, len(seen)),

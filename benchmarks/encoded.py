@@ -3,8 +3,8 @@
     python benchmarks/encoded.py
 
 scikit-learn's two photographs, resized and saved as JPEG of quality 90. The cascade has one stage, which answers at
-once: what is measured is the way to it and back. One image a request. The file lies in memory; its decoding is part of
-both ways, in the client on the one and in the server on the other.
+once: what is measured is the round trip. One image a request. The file lies in memory; its decoding is part of
+both modes, in the client for the one and in the server for the other.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from embedded_server import EmbeddedServer
 
 CANVAS, LABELS = 256, ("flower", "temple")
 WIDTHS = (320, 640, 1280, 2560, 3840)
-WAYS = ("canvas", "encoded")
+MODES = ("canvas", "encoded")
 CLIENTS, REQUESTS, QUALITY = 4, 24, 90
 STAGE = """
 import numpy as np
@@ -54,7 +54,7 @@ Ask = Callable[[bytes], Any]
 
 
 def write_repository(repository: Path) -> None:
-    """Write a cascade of one stage, and what decodes images for it."""
+    """Write a cascade of one stage, and the model that decodes images for it."""
     config = ModelConfig(name="stage", backend="python", max_batch_size=32)
     config.input.append(ModelInput(**IMAGE.config(canvas=CANVAS)))
     config.output.append(ModelOutput(**PROBABILITIES.config(classes=len(LABELS))))
@@ -82,9 +82,9 @@ def photographs(width: int) -> list[bytes]:
 def one_client(ask: Ask, files: Sequence[bytes]) -> tuple[float, float]:
     """Return wall and client's CPU milliseconds of an image, medians and mean, of one client."""
     wall_ms, cpu_s = [], time.process_time()
-    for turn in range(REQUESTS):
+    for request in range(REQUESTS):
         started_s = time.perf_counter()
-        ask(files[turn % len(files)])
+        ask(files[request % len(files)])
         wall_ms.append((time.perf_counter() - started_s) * 1000)
     return statistics.median(wall_ms), (time.process_time() - cpu_s) * 1000 / REQUESTS
 
@@ -93,12 +93,12 @@ def several_clients(ask: Ask, files: Sequence[bytes]) -> float:
     """Return images a second of several clients."""
     started_s = time.perf_counter()
     with ThreadPoolExecutor(CLIENTS) as threads:
-        list(threads.map(ask, [files[turn % len(files)] for turn in range(REQUESTS * 2)]))
+        list(threads.map(ask, [files[request % len(files)] for request in range(REQUESTS * 2)]))
     return REQUESTS * 2 / (time.perf_counter() - started_s)
 
 
 def measure(client: CascadeClient, rounds: int) -> list[dict[str, Any]]:
-    """Measure both ways at each width in turn, several times over; return the medians."""
+    """Measure both modes at each width in turn, several times over; return the medians."""
     asks: dict[str, Ask] = {
         "canvas": lambda file: client.classify([file]),
         "encoded": lambda file: client.classify([file], encoded=True),
@@ -107,20 +107,20 @@ def measure(client: CascadeClient, rounds: int) -> list[dict[str, Any]]:
     seen: dict[tuple[int, str], list[tuple[float, float, float]]] = {}
     for _ in track(range(rounds), "rounds"):
         for width in WIDTHS:
-            for way in WAYS:
-                figures = (*one_client(asks[way], files[width]), several_clients(asks[way], files[width]))
-                seen.setdefault((width, way), []).append(figures)
-    return [_line(width, way, files[width], figures) for (width, way), figures in seen.items()]
+            for mode in MODES:
+                figures = (*one_client(asks[mode], files[width]), several_clients(asks[mode], files[width]))
+                seen.setdefault((width, mode), []).append(figures)
+    return [_line(width, mode, files[width], figures) for (width, mode), figures in seen.items()]
 
 
-def _line(width: int, way: str, files: Sequence[bytes], figures: Sequence[tuple[float, ...]]) -> dict[str, Any]:
+def _line(width: int, mode: str, files: Sequence[bytes], figures: Sequence[tuple[float, ...]]) -> dict[str, Any]:
     pictures = [Image.open(io.BytesIO(file)) for file in files]
     wall_ms, client_cpu_ms, images_per_s = (statistics.median(column) for column in zip(*figures, strict=True))
     return {
         "width": width,
         "megapixels": statistics.mean(picture.width * picture.height / 1e6 for picture in pictures),
-        "way": way,
-        "bytes": round(statistics.mean(map(len, files))) if way == "encoded" else CANVAS * CANVAS * 3,
+        "way": mode,
+        "bytes": round(statistics.mean(map(len, files))) if mode == "encoded" else CANVAS * CANVAS * 3,
         "wall_ms": wall_ms,
         "client_cpu_ms": client_cpu_ms,
         "images_per_s": images_per_s,
@@ -129,7 +129,7 @@ def _line(width: int, way: str, files: Sequence[bytes], figures: Sequence[tuple[
 
 def show(lines: list[dict[str, Any]]) -> Table:
     """Return the result as a table."""
-    table = Table("pixels wide", "megapixels", "way", "kB", "ms", "client's CPU ms", f"images/s, {CLIENTS} clients")
+    table = Table("pixels wide", "megapixels", "mode", "kB", "ms", "client's CPU ms", f"images/s, {CLIENTS} clients")
     for line in lines:
         table.add_row(
             str(line["width"]),

@@ -37,7 +37,7 @@ Triton's Python backend wants the interpreter's shared library, libpython3.X.so.
 (`python -c "import embedded_server.preflight as p; p.check_machine()"`); if not, put it into a folder that
 LD_LIBRARY_PATH names.
 
-What was built and measured stays in --build: an interrupted run goes on from there, if nothing that it depends on has
+What was built and measured stays in --build: an interrupted run resumes from there, if nothing that it depends on has
 changed. When time is short, rounds are left out, never lines.
 """
 
@@ -60,7 +60,7 @@ from gpu_bench.building import build_backbones
 from gpu_bench.costs import costs
 from gpu_bench.limits import device
 from gpu_bench.load import Clients
-from gpu_bench.measure import Budget, Meter, Piece, measure, prepare
+from gpu_bench.measure import Budget, Meter, StudyRecord, measure, prepare
 from gpu_bench.runtimes import BEST_FIRST, PRECISIONS, best_runtime, load
 from gpu_bench.servers import NotServedError, check, serve
 from gpu_bench.show import plot, table
@@ -76,13 +76,15 @@ CLIENT_PROCESSES = 4
 console = Console(width=160)
 
 
-def run(study: Study, runtime: str, not_served: str | None, budget: Budget, options: argparse.Namespace) -> Piece:
-    """Build, serve and measure one study; go on from what is there."""
+def run(study: Study, runtime: str, not_served: str | None, budget: Budget, options: argparse.Namespace) -> StudyRecord:
+    """Build, serve and measure one study; resume from what is there."""
     form = "small" if options.small else "full"
     path = options.build / f"{study.name}-{form}-{runtime}.json"
-    piece = Piece.resume(path, fingerprint(json.dumps([_machine(), runtime, options.slice_s]), repr(study)), not_served)
-    if len(piece.rounds) >= budget.rounds:
-        return piece
+    record = StudyRecord.resume(
+        path, fingerprint(json.dumps([_machine(), runtime, options.slice_s]), repr(study)), not_served
+    )
+    if len(record.rounds) >= budget.rounds:
+        return record
     pool = study.pool(PRECISIONS[runtime], options.small)
     build = PoolBuild.of(pool, options.build)
     repository = build.folder / f"repository-{runtime}"
@@ -93,11 +95,11 @@ def run(study: Study, runtime: str, not_served: str | None, budget: Budget, opti
     console.print(f"{study.name}: built; measuring {len(models)} lines")
     with Clients(min(study.clients, CLIENT_PROCESSES)) as clients:
         meter = partial(Meter, study, budget, clients, console.print)
-        measure(meter, prepared, partial(serve, repository, models, runtime, path.with_suffix(".log")), piece, path)
-    return piece
+        measure(meter, prepared, partial(serve, repository, models, runtime, path.with_suffix(".log")), record, path)
+    return record
 
 
-def result_of(study: Study, piece: Piece, runtime: str, small: bool) -> dict[str, Any]:
+def result_of(study: Study, record: StudyRecord, runtime: str, small: bool) -> dict[str, Any]:
     """Return what a study says, with its conditions."""
     pool = study.pool(PRECISIONS[runtime], small)
     return {
@@ -107,10 +109,10 @@ def result_of(study: Study, piece: Piece, runtime: str, small: bool) -> dict[str
         "images_per_call_in_process": study.call,
         "canvas": pool.canvas,
         "precision": PRECISIONS[runtime],
-        "not_served_because": piece.not_served,
-        "rounds": len(piece.rounds),
-        "limits": limits(piece.rounds),
-        "lines": summarise(study, piece.rounds, costs(pool), pool.canvas**2 * 3),
+        "not_served_because": record.not_served,
+        "rounds": len(record.rounds),
+        "limits": limits(record.rounds),
+        "lines": summarise(study, record.rounds, costs(pool), pool.canvas**2 * 3),
     }
 
 
@@ -130,8 +132,8 @@ def measure_all(runtime: str, options: argparse.Namespace) -> tuple[dict[str, An
         share_s = (end_s - now_s) / (len(options.studies) - place)
         budget = Budget(options.rounds, now_s + share_s, options.slice_s)
         try:
-            piece = run(study, runtime, not_served, budget, options)
-            results[name] = result_of(study, piece, runtime, options.small)
+            record = run(study, runtime, not_served, budget, options)
+            results[name] = result_of(study, record, runtime, options.small)
         except Exception as error:  # what a machine never seen before can raise is not known
             console.print_exception()
             failures[name] = repr(error)
@@ -181,7 +183,7 @@ def _options() -> argparse.Namespace:
 
 
 def _machine() -> dict[str, Any]:
-    """Return what the figures depend on, beside the packages."""
+    """Return what the figures depend on, besides the packages."""
     seen = environment()
     machine = {"device": f"{seen['cores']}core", "cpu": seen["cpu"], "cores": seen["cores"]}
     if device() == "cpu":

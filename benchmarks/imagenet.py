@@ -1,4 +1,4 @@
-"""Show what cascades of ImageNet classifiers save: the ResNets, each way to combine, and the best of all models."""
+"""Show what cascades of ImageNet classifiers save: the ResNets, each combination rule, and the best of all models."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def resnets(data: Predictions, costs: Mapping[str, float], splits: int) -> list[
 
 
 def combinations(data: Predictions, costs: Mapping[str, float], splits: int) -> list[Row]:
-    """Return the mean saving of every way to combine and to be confident, equal weights, the same splits."""
+    """Return the mean saving of every combination rule and confidence measure, equal weights, the same splits."""
     rows: dict[tuple[str, str], Row] = {}
     for seed in track(range(splits), "combinations"):
         choosing, _ = data.only(RESNETS).split(0.5, seed)
@@ -81,8 +81,8 @@ def best_cascades(data: Predictions, costs: Mapping[str, float]) -> list[Row]:
             on_half = search_frontier(choosing, costs, space)
             reference = single_candidate(choosing, costs, name)
             certified = select_certified(on_half, reference, certifying, GUARANTEE).candidate
-            for way, chosen in (("naive", naive), ("certified", certified)):
-                rows.append(_described(test, costs, name, chosen) | {"choice": way, "worst_cost_at_most": worst})
+            for choice, chosen in (("naive", naive), ("certified", certified)):
+                rows.append(_described(test, costs, name, chosen) | {"choice": choice, "worst_cost_at_most": worst})
     return rows
 
 

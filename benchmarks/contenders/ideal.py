@@ -31,10 +31,10 @@ def _run(networks: Path, batch: int, seconds: float) -> float:
     rng = np.random.default_rng(0)
     images, _ = images_of(rng.permutation(np.repeat(EXITS, [round(share * ROWS) for share in EXIT_SHARES])), rng)
     parts = [images[start : start + batch] for start in range(0, ROWS, batch)]
-    begin, turn, answered = time.monotonic() + WARM_UP_S, 0, 0
+    begin, request, answered = time.monotonic() + WARM_UP_S, 0, 0
     while (now := time.monotonic()) < begin + seconds:
-        part = parts[turn % len(parts)]
-        gate, turn = Gate(len(part)), turn + 1
+        part = parts[request % len(parts)]
+        gate, request = Gate(len(part)), request + 1
         for stage, predict in enumerate(stages):
             if len(gate.open_rows):
                 gate.advance(stage, predict(part[gate.open_rows]))

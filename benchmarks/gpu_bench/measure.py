@@ -26,14 +26,14 @@ from gpu_bench.servers import NotServedError
 from gpu_bench.studies import Line, Study
 
 Round = dict[str, Any]
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 Served = Callable[[], AbstractContextManager[str]]  # yields host:port
 REFERENCE_CALL = 16
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Hold what a line is measured with."""
+    """What a line is measured with: its stages in this process and its images."""
 
     line: Line
     in_process: InProcess
@@ -42,11 +42,11 @@ class Prepared:
 
 
 @dataclass
-class Piece:
-    """Hold the rounds of one study; an interrupted run goes on from its file.
+class StudyRecord:
+    """The rounds of one study; an interrupted run resumes from its file.
 
     Attributes:
-        key: What the rounds depend on; a file of another key is begun anew.
+        key: What the rounds depend on; a file with another key is replaced.
         rounds: What was measured, round by round.
         not_served: Why there was no server; None where there was one.
     """
@@ -56,8 +56,8 @@ class Piece:
     not_served: str | None = None
 
     @classmethod
-    def resume(cls, path: Path, key: str, not_served: str | None = None) -> Piece:
-        """Read what an earlier run has measured, if it is of the same key and had the same to say of its server."""
+    def resume(cls, path: Path, key: str, not_served: str | None = None) -> StudyRecord:
+        """Read what an earlier run measured, if its key and its reason for having no server are the same."""
         if path.is_file():
             kept = cls(**json.loads(path.read_text()))
             if (kept.key, kept.not_served) == (key, not_served):
@@ -92,25 +92,27 @@ def prepare(
 
 @dataclass(frozen=True)
 class Budget:
-    """Say how long is measured: at least one round, no more than so many, and none that would end too late."""
+    """A limit on the rounds and the time of a measurement; one round is always allowed."""
 
     rounds: int
     end_s: float
     slice_s: float
 
     def allows(self, done: int, longest_s: float) -> bool:
-        """Tell whether another round is to be begun."""
+        """Return whether to start another round."""
         return done == 0 or (done < self.rounds and time.monotonic() + longest_s < self.end_s)
 
 
 class Meter:
-    """Measure the lines of a study, in this process and, where there is a server, through it."""
+    """A measurement of a study's lines, in this process and, where there is a server, through it."""
 
-    def __init__(self, study: Study, budget: Budget, clients: Clients, tell: Tell, url: str | None) -> None:
+    def __init__(
+        self, study: Study, budget: Budget, clients: Clients, on_progress: OnProgress, url: str | None
+    ) -> None:
         self._study = study
         self._budget = budget
         self._clients = clients
-        self._tell = tell
+        self._on_progress = on_progress
         self._url = url
 
     def rounds(self, prepared: Sequence[Prepared], done: int) -> Iterator[Round]:
@@ -126,7 +128,7 @@ class Meter:
         """Measure the device's limits and every line once; every other round in the opposite order."""
         seen: Round = {"limits": asdict(measure_limits()), "lines": {}}
         for one in prepared if done % 2 == 0 else reversed(prepared):
-            self._tell(f"{self._study.name}, round {done + 1}: {one.line.name}")
+            self._on_progress(f"{self._study.name}, round {done + 1}: {one.line.name}")
             line = {"in_process": _figures(*one.in_process.measure(one.deck, self._budget.slice_s))}
             if self._url:
                 line["served"] = self._served(self._url, one)
@@ -144,25 +146,25 @@ class Meter:
 
 
 def measure(
-    meter: Callable[[str | None], Meter], prepared: Sequence[Prepared], served: Served, piece: Piece, path: Path
+    meter: Callable[[str | None], Meter], prepared: Sequence[Prepared], served: Served, record: StudyRecord, path: Path
 ) -> None:
-    """Add rounds to a piece; where nothing can be served, of what this process does alone, and the piece says why."""
-    if piece.not_served is None:
+    """Add rounds to a record; without a server, those of this process alone, and the record says why."""
+    if record.not_served is None:
         try:
             with served() as url:
-                _add_rounds(meter(url), prepared, piece, path)
+                _add_rounds(meter(url), prepared, record, path)
         except (NotServedError, InferenceServerException) as error:
-            if piece.rounds:  # a later round failed: those before it count
+            if record.rounds:  # a later round failed: those before it count
                 raise
-            piece.not_served = str(error)
-    if piece.not_served is not None:
-        _add_rounds(meter(None), prepared, piece, path)
+            record.not_served = str(error)
+    if record.not_served is not None:
+        _add_rounds(meter(None), prepared, record, path)
 
 
-def _add_rounds(meter: Meter, prepared: Sequence[Prepared], piece: Piece, path: Path) -> None:
-    for seen in meter.rounds(prepared, len(piece.rounds)):
-        piece.rounds.append(seen)
-        piece.save(path)
+def _add_rounds(meter: Meter, prepared: Sequence[Prepared], record: StudyRecord, path: Path) -> None:
+    for seen in meter.rounds(prepared, len(record.rounds)):
+        record.rounds.append(seen)
+        record.save(path)
 
 
 def _figures(seen: Seen, seconds: float) -> Round:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from gpu_bench.studies import LATENCY
+
+if TYPE_CHECKING:  # a GPU machine may have no matplotlib
+    from matplotlib.axes import Axes
 
 Result = Mapping[str, Any]
 COLOURS = {"in_process": "tab:gray", "served": "tab:green"}
@@ -39,24 +42,24 @@ def table(name: str, study: Result) -> Table:
             line,
             exits,
             f"{seen['gmacs']:.3g}",
-            _both(seen, lambda way: f"{way['images_per_second']:.0f}"),
-            _both(seen, lambda way: _milliseconds(way, "mean")),
-            _both(seen, lambda way: _milliseconds(way, "p99")),
-            _both(seen, lambda way: f"{way['ratio']:.2f}") if seen["against"] else "",
+            _both(seen, lambda figures: f"{figures['images_per_second']:.0f}"),
+            _both(seen, lambda figures: _milliseconds(figures, "mean")),
+            _both(seen, lambda figures: _milliseconds(figures, "p99")),
+            _both(seen, lambda figures: f"{figures['ratio']:.2f}") if seen["against"] else "",
             f"{seen['gmacs_ratio']:.2f}" if seen["against"] else "",
-            _both(seen, lambda way: f"{way['share_of_flops'] * 100:.1f}"),
-            _both(seen, lambda way: f"{way['share_of_bytes'] * 100:.1f}"),
-            _both(seen, lambda way: str(way["wrong"])),
+            _both(seen, lambda figures: f"{figures['share_of_flops'] * 100:.1f}"),
+            _both(seen, lambda figures: f"{figures['share_of_bytes'] * 100:.1f}"),
+            _both(seen, lambda figures: str(figures["wrong"])),
         )
     return shown
 
 
-def _both(seen: Result, text: Any) -> str:  # noqa: ANN401
-    return " / ".join(text(seen[way]) for way in COLOURS if way in seen)
+def _both(seen: Result, text: Callable[[Result], str]) -> str:
+    return " / ".join(text(seen[mode]) for mode in COLOURS if mode in seen)
 
 
-def _milliseconds(way: Result, q: str) -> str:
-    return f"{way['latency_ms'][q]:.2f}" if way["latency_ms"] else "–"
+def _milliseconds(figures: Result, q: str) -> str:
+    return f"{figures['latency_ms'][q]:.2f}" if figures["latency_ms"] else "–"
 
 
 def plot(path: Path, title: str, studies: Mapping[str, Result]) -> None:
@@ -64,7 +67,7 @@ def plot(path: Path, title: str, studies: Mapping[str, Result]) -> None:
     import matplotlib as mpl  # noqa: PLC0415 (a GPU machine may have none)
 
     mpl.use("agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415
+    from matplotlib import pyplot as plt  # noqa: PLC0415 (likewise)
 
     heights = [1.2 + HEIGHT_OF_LINE * len(study["lines"]) for study in studies.values()]
     figure, rows = plt.subplots(
@@ -78,13 +81,13 @@ def plot(path: Path, title: str, studies: Mapping[str, Result]) -> None:
     plt.close(figure)
 
 
-def _draw_speeds(axes: Any, name: str, study: Result) -> None:  # noqa: ANN401
+def _draw_speeds(axes: Axes, name: str, study: Result) -> None:
     is_latency = study["metric"] == LATENCY
     lines = list(study["lines"].items())
-    for offset, way in ((-0.2, "in_process"), (0.2, "served")):
-        places = [place for place, (_, seen) in enumerate(lines) if way in seen]
-        values = [_speed(lines[place][1][way], is_latency) for place in places]
-        bars = axes.barh([place + offset for place in places], values, 0.38, color=COLOURS[way], label=_words(way))
+    for offset, mode in ((-0.2, "in_process"), (0.2, "served")):
+        places = [place for place, (_, seen) in enumerate(lines) if mode in seen]
+        values = [_speed(lines[place][1][mode], is_latency) for place in places]
+        bars = axes.barh([place + offset for place in places], values, 0.38, color=COLOURS[mode], label=_label(mode))
         axes.bar_label(bars, fmt=_short, padding=3, fontsize=8)
     axes.set_yticks(range(len(lines)), [line for line, _ in lines])
     axes.invert_yaxis()
@@ -94,12 +97,12 @@ def _draw_speeds(axes: Any, name: str, study: Result) -> None:  # noqa: ANN401
     axes.legend(fontsize=8)
 
 
-def _draw_ratios(axes: Any, study: Result) -> None:  # noqa: ANN401
+def _draw_ratios(axes: Axes, study: Result) -> None:
     lines = [(line, seen) for line, seen in study["lines"].items() if seen["against"]]
-    for offset, way in ((-0.2, "in_process"), (0.2, "served")):
-        places = [place for place, (_, seen) in enumerate(lines) if way in seen]
-        values = [lines[place][1][way]["ratio"] for place in places]
-        bars = axes.barh([place + offset for place in places], values, 0.38, color=COLOURS[way])
+    for offset, mode in ((-0.2, "in_process"), (0.2, "served")):
+        places = [place for place, (_, seen) in enumerate(lines) if mode in seen]
+        values = [lines[place][1][mode]["ratio"] for place in places]
+        bars = axes.barh([place + offset for place in places], values, 0.38, color=COLOURS[mode])
         axes.bar_label(bars, fmt="%.2f", padding=3, fontsize=8)
     expected = [seen["gmacs_ratio"] for _, seen in lines]
     axes.plot(expected, range(len(lines)), "D", color="black", label="by multiply-accumulates")
@@ -119,5 +122,5 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if value >= WHOLE else f"{value:.3g}"
 
 
-def _words(way: str) -> str:
-    return {"in_process": "in process", "served": "served"}[way]
+def _label(mode: str) -> str:
+    return {"in_process": "in process", "served": "served"}[mode]

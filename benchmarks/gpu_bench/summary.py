@@ -10,7 +10,7 @@ from gpu_bench.costs import Cost, mean_gmacs
 from gpu_bench.measure import Round
 from gpu_bench.studies import LATENCY, Line, Study
 
-WAYS = ("in_process", "served")
+MODES = ("in_process", "served")
 
 
 def summarise(
@@ -28,9 +28,9 @@ def summarise(
             "against": line.against,
             "gmacs_ratio": mean_gmacs(reference, costs) / mean_gmacs(line, costs) if reference else None,
         } | {
-            way: _way(study, rounds, line, way, costs, canvas_bytes)
-            for way in WAYS
-            if way in rounds[0]["lines"][line.name]
+            mode: _in_mode(study, rounds, line, mode, costs, canvas_bytes)
+            for mode in MODES
+            if mode in rounds[0]["lines"][line.name]
         }
     return lines
 
@@ -40,11 +40,11 @@ def limits(rounds: Sequence[Round]) -> dict[str, float]:
     return {name: median(one["limits"][name] for one in rounds) for name in ("flops", "bytes_per_s")}
 
 
-def _way(
-    study: Study, rounds: Sequence[Round], line: Line, way: str, costs: Mapping[str, Cost], canvas_bytes: int
+def _in_mode(
+    study: Study, rounds: Sequence[Round], line: Line, mode: str, costs: Mapping[str, Cost], canvas_bytes: int
 ) -> dict[str, Any]:
     ours = [one["lines"][line.name] for one in rounds]
-    seen = [one[way] for one in ours]
+    seen = [one[mode] for one in ours]
     rates = [float(one["images_per_second"]) for one in seen]
     flops = [2e9 * mean_gmacs(line, costs) * rate for rate in rates]
     moved = [_bytes_of_image(study, line, one, costs, canvas_bytes) * one["images_per_second"] for one in seen]
@@ -61,9 +61,9 @@ def _way(
         "share_of_bytes": _share(moved, rounds, "bytes_per_s"),
     }
     if line.against:
-        result["ratio"] = _faster(study, seen, [one["lines"][line.against][way] for one in rounds])
-    if way != WAYS[0]:
-        result["of_in_process"] = _faster(study, seen, [one[WAYS[0]] for one in ours])
+        result["ratio"] = _faster(study, seen, [one["lines"][line.against][mode] for one in rounds])
+    if mode != MODES[0]:
+        result["of_in_process"] = _faster(study, seen, [one[MODES[0]] for one in ours])
         result["images_per_call"] = _medians([one["images_per_call"] for one in seen])
     return result
 

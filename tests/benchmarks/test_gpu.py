@@ -16,7 +16,7 @@ import torch
 from gpu_bench.building import build_backbones
 from gpu_bench.costs import Cost, costs, mean_gmacs
 from gpu_bench.deck import SIZE, candidates, deal, thresholds_of
-from gpu_bench.measure import Budget, Meter, Piece, measure, prepare
+from gpu_bench.measure import Budget, Meter, StudyRecord, measure, prepare
 from gpu_bench.runtimes import best_runtime, load
 from gpu_bench.servers import NotServedError
 from gpu_bench.studies import STUDIES
@@ -111,31 +111,33 @@ def no_server():
     yield
 
 
-def measured(study, folder, piece):
+def measured(study, folder, record):
     pool = study.pool("fp32", small=True)
     predicts = {backbone.name: partial(predict, seed=place) for place, backbone in enumerate(pool.backbones)}
     prepared = prepare(study, pool, predicts, folder / "repository", folder / "decks")
     meter = partial(Meter, study, Budget(1, 0, 0.01), None, lambda _: None)
-    measure(meter, prepared, no_server, piece, folder / "piece.json")
-    return summarise(study, piece.rounds, costs(pool), pool.canvas**2 * 3)
+    measure(meter, prepared, no_server, record, folder / "record.json")
+    return summarise(study, record.rounds, costs(pool), pool.canvas**2 * 3)
 
 
 def test_without_a_server_it_measures_in_process_and_says_why(study, tmp_path):
-    piece = Piece("key")
-    lines = measured(study, tmp_path, piece)
-    assert piece.not_served == "there is none"
+    record = StudyRecord("key")
+    lines = measured(study, tmp_path, record)
+    assert record.not_served == "there is none"
     assert lines.keys() == {"vit_base_at_224", "vit_large_at_224", "b224_l224"}
-    assert {way for seen in lines.values() for way in ("in_process", "served") if way in seen} == {"in_process"}
+    assert {mode for seen in lines.values() for mode in ("in_process", "served") if mode in seen} == {"in_process"}
     assert {seen["in_process"]["wrong"] for seen in lines.values()} == {0}
-    assert Piece.resume(tmp_path / "piece.json", "key", "there is none") == piece
-    assert Piece.resume(tmp_path / "piece.json", "key", None) == Piece("key")  # now there is one
-    assert Piece.resume(tmp_path / "piece.json", "another", "there is none") == Piece("another", [], "there is none")
+    assert StudyRecord.resume(tmp_path / "record.json", "key", "there is none") == record
+    assert StudyRecord.resume(tmp_path / "record.json", "key", None) == StudyRecord("key")  # now there is one
+    assert StudyRecord.resume(tmp_path / "record.json", "another", "there is none") == StudyRecord(
+        "another", [], "there is none"
+    )
 
 
 def test_wrong_answers_are_counted(study, tmp_path, monkeypatch):
     halves = lambda _, deck: [deck.take(np.arange(50)), spoilt(deck.take(np.arange(50)))]  # noqa: E731
     monkeypatch.setattr("gpu_bench.in_process.InProcess._groups", halves)
-    lines = measured(study, tmp_path, Piece("key"))
+    lines = measured(study, tmp_path, StudyRecord("key"))
     assert lines["b224_l224"]["in_process"]["wrong"] == lines["b224_l224"]["in_process"]["images"] / 2
 
 
@@ -208,9 +210,9 @@ def test_the_small_form_runs_from_pool_files_to_the_result(tmp_path):
     assert study["not_served_because"] is None
     assert study["lines"].keys() == {line.name for line in STUDIES["vit"].lines}
     for line in study["lines"].values():
-        for way in ("in_process", "served"):
-            assert line[way]["images_per_second"] > 0
-            assert line[way]["wrong"] == 0
+        for mode in ("in_process", "served"):
+            assert line[mode]["images_per_second"] > 0
+            assert line[mode]["wrong"] == 0
         assert line["served"]["images_per_call"].keys() == set(line["stages"])
     again = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr

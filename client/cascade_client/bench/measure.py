@@ -24,16 +24,16 @@ TIMES_CHANCE = 2.0
 PROBED_IMAGES = 16
 MIX_ROUNDING = 0.011  # 33,33,33 is a mix
 
-Tell = Callable[[str, int, int], None]
+OnProgress = Callable[[str, int, int], None]
 
 
-def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
+def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress) -> Result:
     """Measure top-1 once, and every model at every load level in interleaved rounds.
 
     Args:
         plan: What to measure.
         program: perf_analyzer.
-        tell: Called with a title, the number of its steps that are done, and their total.
+        on_progress: Called with a title, the number of its steps that are done, and their total.
 
     Raises:
         BenchError: the result would be meaningless; the message says why.
@@ -46,16 +46,16 @@ def measure(plan: Plan, program: PerfAnalyzer, tell: Tell) -> Result:
         models = [cascade, *models_beside(server, cascade, plan.ensembles, plan.backbones)]
         _check_batches(plan, models)
         labelled = open_labelled(plan.images, status.classes, plan.most_images)
-        canvases = _canvases(labelled, status.canvas, tell)
+        canvases = _canvases(labelled, status.canvas, on_progress)
         answers, exits, truth = _classify(server, cascade, canvases, labelled)
         top1 = {cascade.name: float(np.mean(answers == truth))}
         _check_above_chance(top1[cascade.name], status)
         for done, model in enumerate(models[1:], start=1):
-            tell("measuring top-1", done, len(models) - 1)
+            on_progress("measuring top-1", done, len(models) - 1)
             top1[model.name] = float(np.mean(server.class_ids(model, canvases) == truth))
     sent = rows_at_mix(exits, plan.mix, plan.sent_images)
     probed = {stage: canvases[exits == stage][:PROBED_IMAGES] for stage in np.unique(exits).tolist()}
-    runs, probes = _rounds(plan, program, models, canvases[sent], probed, tell)
+    runs, probes = _rounds(plan, program, models, canvases[sent], probed, on_progress)
     return Result(
         server=status.server,
         perf_analyzer=program.version,
@@ -103,14 +103,14 @@ def _check_mix(plan: Plan, status: Status) -> None:
         raise BenchError(f"the shares of --exit-mix must sum to 100 or 1, not to {total:g}")
 
 
-def _canvases(labelled: Labelled, size: int, tell: Tell) -> Canvas:
+def _canvases(labelled: Labelled, size: int, on_progress: OnProgress) -> Canvas:
     canvases = []
     for done, path in enumerate(labelled.paths, start=1):
         try:
             canvases.append(to_canvas(path, size))
         except UnusableImage as error:
             raise BenchError(f"{error}; repair or remove the file") from error
-        tell("reading images", done, len(labelled.paths))
+        on_progress("reading images", done, len(labelled.paths))
     return np.stack(canvases)
 
 
@@ -123,23 +123,28 @@ def _classify(server: Server, cascade: Model, canvases: Canvas, labelled: Labell
 
 
 def _rounds(
-    plan: Plan, program: PerfAnalyzer, models: Sequence[Model], sent: Canvas, probed: dict[int, Canvas], tell: Tell
+    plan: Plan,
+    program: PerfAnalyzer,
+    models: Sequence[Model],
+    sent: Canvas,
+    probed: dict[int, Canvas],
+    on_progress: OnProgress,
 ) -> tuple[list[Run], list[ProbedRun]]:
-    turns = [(place, level) for place in range(1, plan.rounds + 1) for level in plan.levels]
-    total = len(turns) * (len(models) + 1)
+    schedule = [(round_number, level) for round_number in range(1, plan.rounds + 1) for level in plan.levels]
+    total = len(schedule) * (len(models) + 1)
     runs: list[Run] = []
     probes: list[ProbedRun] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "images.json"
         write_data(sent, data)
-        for place, level in turns:
+        for round_number, level in schedule:
             for model in models:
                 measured = program.measure(plan.url, model.name, data, level, plan.window_s)
-                runs.append(Run(place, model.name, level, measured))
-                tell("measuring speed", len(runs) + len(probes), total)
+                runs.append(Run(round_number, model.name, level, measured))
+                on_progress("measuring speed", len(runs) + len(probes), total)
             # In a run of its own, whose throughput is not used, because the probe adds load.
             with Probe(plan.url, models[0], probed) as probe:
                 program.measure(plan.url, models[0].name, data, level, plan.window_s)
-            probes.append(ProbedRun(place, level, probe.latencies_ms((WINDOWS - 1) * plan.window_s)))
-            tell("measuring speed", len(runs) + len(probes), total)
+            probes.append(ProbedRun(round_number, level, probe.latencies_ms((WINDOWS - 1) * plan.window_s)))
+            on_progress("measuring speed", len(runs) + len(probes), total)
     return runs, probes
