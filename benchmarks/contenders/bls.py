@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import triton_python_backend_utils as pb_utils
 
 from contenders.gate import Gate
 from contenders.workload import Images, Probabilities
 
 
-def images_of(request: Any) -> Images:  # noqa: ANN401 (Triton's types have no stubs)
+def images_of(request: pb_utils.InferenceRequest) -> Images:
     """Return a request's images."""
     images: Images = pb_utils.get_input_tensor_by_name(request, "image").as_numpy()
     return images
@@ -31,12 +29,12 @@ def ask(stage: str, images: Images) -> Probabilities:
     return probabilities
 
 
-def response(gate: Gate, rows: slice) -> Any:  # noqa: ANN401
+def response(gate: Gate, rows: slice) -> pb_utils.InferenceResponse:
     """Return the response for some images."""
     columns = {"class_id": gate.class_id[rows][:, None], "exit_stage": gate.exit_stage[rows][:, None]}
     return pb_utils.InferenceResponse([pb_utils.Tensor(name, column) for name, column in columns.items()])
 
 
-def send(request: Any, answer: Any) -> None:  # noqa: ANN401
+def send(request: pb_utils.InferenceRequest, answer: pb_utils.InferenceResponse) -> None:
     """Send the one response to a request."""
     request.get_response_sender().send(answer, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

@@ -21,7 +21,7 @@ STOP_S = 60
 
 
 class NotServedError(Exception):
-    """Say why nothing can be served here."""
+    """The reason why nothing can be served here."""
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def check(runtime: str) -> None:
         _find_program()
         return
     try:
-        from embedded_server import EmbeddedServerError, preflight  # noqa: PLC0415
+        from embedded_server import EmbeddedServerError, preflight  # noqa: PLC0415 (may be missing)
     except ImportError as error:
         raise NotServedError(f"{error}; install nvidia-pytriton") from error
     try:
@@ -57,7 +57,7 @@ def check(runtime: str) -> None:
 
 @contextmanager
 def _embedded(repository: Path, models: Sequence[str], log: Path) -> Iterator[str]:
-    from embedded_server import EmbeddedServer, EmbeddedServerError  # noqa: PLC0415
+    from embedded_server import EmbeddedServer, EmbeddedServerError  # noqa: PLC0415 (as in `check`)
 
     with contextlib.ExitStack() as stack:
         try:
@@ -107,7 +107,7 @@ def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> 
                 if client.is_server_ready():
                     return
             time.sleep(0.5)
-    raise NotServedError(f"tritonserver did not get ready; its log: {log}")
+    raise NotServedError(f"tritonserver did not become ready; see its log: {log}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

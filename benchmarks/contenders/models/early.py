@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
+import triton_python_backend_utils as pb_utils
 from contenders.bls import ask, images_of, response, send
 from contenders.gate import Gate
 from contenders.workload import STAGES
 
 
 class TritonPythonModel:
-    """Answer the requests that Triton has batched, each as early as can be."""
+    """A model that answers the requests that Triton has batched, each as early as possible."""
 
-    def execute(self, requests: list[Any]) -> None:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
         """Send each request its response."""
         parts = [images_of(request) for request in requests]
         ends = list(accumulate(len(part) for part in parts))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -12,13 +11,13 @@ from contenders.stages import sleeper
 
 
 class TritonPythonModel:
-    """Sleep and answer."""
+    """A model that sleeps and answers."""
 
     def initialize(self, arguments: dict[str, str]) -> None:
         """Take the stage from the model's name."""
         self._predict = sleeper(json.loads(arguments["model_config"])["name"])
 
-    def execute(self, requests: list[Any]) -> list[Any]:
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Answer all requests by one call."""
         parts = [images_of(request) for request in requests]
         said = np.split(self._predict(np.concatenate(parts)), np.cumsum([len(part) for part in parts])[:-1])

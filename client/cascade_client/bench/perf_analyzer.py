@@ -126,7 +126,9 @@ def write_data(canvases: Canvas, path: Path) -> None:
 
 def _run(command: list[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)  # noqa: S603
+        return subprocess.run(  # noqa: S603 (perf_analyzer, with our own arguments)
+            command, capture_output=True, text=True, timeout=timeout_s, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchError(f"{command[0]} could not be run or did not end in time: {error}") from error
 
