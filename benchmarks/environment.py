@@ -1,4 +1,4 @@
-"""Say where a result comes from, and write it under a name that says so."""
+"""The conditions of a result, and the file that it is written to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time the exhaustive search on real ImageNet predictions, beside a plain numpy loop over thresholds.
+"""Time the exhaustive search on real ImageNet predictions, against a plain numpy loop over thresholds.
 
     python benchmarks/search.py --data FOLDER
 
@@ -61,9 +61,9 @@ def run(problem: Problem, stages: int) -> tuple[float, float, int]:
 
 
 def loop_rate(predictions: TopKPredictions) -> float:
-    """Return the cascades a second of the plain way: for each cell, mask the images stage by stage.
+    """Return the cascades a second of a plain loop: for each cell, mask the images stage by stage.
 
-    What the prefixes say is given to it for nothing, and it skips the images that have left.
+    The prefixes' statistics are given to it for free, and it skips the images that have left.
     """
     stages = stage_statistics(predictions, Committee.of(FOUR))
     grids = [[*quantile_thresholds(stage.confidence, THRESHOLDS), np.inf] for stage in stages[:-1]]

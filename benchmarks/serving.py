@@ -1,4 +1,4 @@
-"""Measure what serves a cascade, beside what one would pick instead, interleaved in one run.
+"""Measure the served cascade against the alternatives to it, interleaved in one run.
 
     python benchmarks/serving.py [--rounds 5] [--slice-s 2]
 
@@ -39,7 +39,7 @@ console = Console(width=120)
 
 
 def loads(slice_s: float) -> dict[str, list[Load]]:
-    """Return what is asked; the first of each is what counts."""
+    """Return the loads by name; the first of each is the one that counts."""
     easy = Load(1, 1, slice_s, exits=(1,))
     return {
         MANY: [Load(16, 1, slice_s)],

@@ -57,7 +57,7 @@ class Candidate:
 
     Attributes:
         committee: Its stages.
-        thresholds: Of all stages but the last; infinite where nobody exits.
+        thresholds: Of all stages but the last; infinite where no image exits.
         correct: Right answers.
         mean_cost: Mean cost of an image.
     """

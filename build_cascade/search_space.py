@@ -30,7 +30,7 @@ class SearchSpace:
         must_include: Backbones that every cascade has.
         all_orders: Whether every order is tried, rather than ascending cost only.
         free_weights: Whether the stages that reach the goal then get weights of their own, in a second search.
-        thresholds: How many are tried a stage, as well as "nobody exits".
+        thresholds: How many are tried a stage, as well as "no image exits".
         rules: The gating rules that follow, each tried.
 
     Raises:

@@ -1,1 +1,1 @@
-"""What serves the same cascade of three stages, each in its own way, for benchmarks/serving.py."""
+"""Servers of the same cascade of three stages, each by a different method, for benchmarks/serving.py."""

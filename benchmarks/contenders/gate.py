@@ -9,10 +9,10 @@ from contenders.workload import CLASSES, STAGES, THRESHOLDS, Probabilities
 
 
 class Gate:
-    """Hold how far some images have come.
+    """The gate's state for n images.
 
     Attributes:
-        open_rows: Those that are still in.
+        open_rows: Images that are still in.
         class_id: INT32 [n], right for those that have left.
         exit_stage: INT32 [n], from 1; 0 for those that are still in.
     """
@@ -24,7 +24,7 @@ class Gate:
         self._total = np.zeros((images, CLASSES), np.float32)
 
     def advance(self, stage: int, predictions: Probabilities) -> npt.NDArray[np.intp]:
-        """Judge what a stage (from 0) said of the open images; return those that leave."""
+        """Gate a stage's (from 0) predictions for the open images; return those that leave."""
         self._total[self.open_rows] += predictions
         mean = self._total[self.open_rows] / (stage + 1)
         leaves = np.full(len(mean), True) if stage == len(STAGES) - 1 else mean.max(1) >= THRESHOLDS[stage]

@@ -25,7 +25,7 @@ EXITS = tuple(range(1, len(EXIT_SHARES) + 1))
 
 @dataclass(frozen=True)
 class Target:
-    """Name a contender's address.
+    """The address of a contender.
 
     Attributes:
         port: On the loopback.
@@ -40,12 +40,12 @@ class Target:
 
 @dataclass(frozen=True)
 class Load:
-    """Say what is asked.
+    """The load that clients generate.
 
     Attributes:
-        clients: How many ask side by side, each waiting for its answer.
-        batch: Images a request.
-        seconds: How long.
+        clients: Concurrent clients, each waiting for its answer.
+        batch: Images per request.
+        seconds: Duration.
         exits: The exits that images have, all three by their shares if empty.
     """
 
@@ -57,7 +57,7 @@ class Load:
 
 @dataclass
 class Seen:
-    """Hold what clients saw: images a second, and milliseconds of each request by the last exit among its images."""
+    """What clients saw: images a second, and milliseconds of each request by the last exit among its images."""
 
     images_per_second: float = 0.0
     latencies_ms: dict[int, list[float]] = field(default_factory=lambda: {stage: [] for stage in EXITS})
@@ -65,7 +65,7 @@ class Seen:
 
 
 class Clients:
-    """Keep processes that ask, apart from those that answer."""
+    """A pool of client processes, separate from the servers'."""
 
     def __init__(self, processes: int) -> None:
         self._pool = multiprocessing.get_context("spawn").Pool(processes)

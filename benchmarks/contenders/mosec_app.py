@@ -18,7 +18,7 @@ from contenders.workload import CANVAS, STAGES
 
 
 class StageWorker(Worker):
-    """Run one stage on what is open of a batch."""
+    """A worker that runs one stage on the open images of a batch."""
 
     place = 0
 
@@ -39,7 +39,7 @@ class StageWorker(Worker):
 
 
 class First(StageWorker):
-    """Take a request's bytes."""
+    """The first stage, which decodes a request's bytes."""
 
     def deserialize(self, data: bytes) -> dict[str, Any]:
         """Return the images, and a gate for them."""
@@ -48,13 +48,13 @@ class First(StageWorker):
 
 
 class Second(StageWorker):
-    """Run the middle stage."""
+    """The middle stage."""
 
     place = 1
 
 
 class Last(StageWorker):
-    """Answer."""
+    """The last stage, which encodes the answer."""
 
     place = 2
 

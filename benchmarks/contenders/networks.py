@@ -1,4 +1,4 @@
-"""Stages that cost CPU time: small networks, as deep as comes to the milliseconds that are wanted."""
+"""Stages that cost CPU time: small networks, deep enough to take a given number of milliseconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUNS = 60
 
 
 class Network(torch.nn.Module):
-    """Give a stage's answer after as many convolutions as its cost wants."""
+    """A network that gives a stage's answer after as many convolutions as its cost requires."""
 
     def __init__(self, stage: int, width: int, layers: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Network(torch.nn.Module):
 
 
 def write_networks(folder: Path) -> dict[str, float]:
-    """Write NAME.onnx for each stage, as deep as comes to its milliseconds; return the milliseconds seen, one core."""
+    """Write NAME.onnx for each stage, deep enough to take its milliseconds; return those measured, one core."""
     return {name: _write_network(folder / f"{name}.onnx", stage, name) for stage, name in enumerate(STAGES)}
 
 

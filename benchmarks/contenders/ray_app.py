@@ -27,7 +27,7 @@ LOOPBACK = "127.0.0.1"
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0})
 class StageDeployment:
-    """Run one stage on the images of all requests that wait."""
+    """A stage, run on the images of all waiting requests."""
 
     def __init__(self, name: str, networks: str | None) -> None:
         self._predict = load(name, Path(networks) if networks else None)
@@ -42,7 +42,7 @@ class StageDeployment:
 
 @serve.deployment(max_ongoing_requests=64, ray_actor_options={"num_cpus": 0})
 class CascadeDeployment:
-    """Gate between the stages."""
+    """The cascade, which calls the stages and gates between them."""
 
     def __init__(self, *stages: Any) -> None:  # noqa: ANN401 (Ray's handles)
         self._stages = stages

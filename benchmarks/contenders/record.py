@@ -13,7 +13,7 @@ IDEAL = "ideal"
 
 
 class Record:
-    """Hold what each contender did under each load, one entry a round."""
+    """What each contender did under each load, one entry a round."""
 
     def __init__(self) -> None:
         self._rates: dict[tuple[str, str], list[float]] = defaultdict(list)
@@ -26,7 +26,7 @@ class Record:
         self._rates[load, IDEAL].append(images_per_second)
 
     def allow(self, load: str, images_per_second: float) -> None:
-        """Say what no server can beat, once for all rounds."""
+        """Set what no server can beat, once for all rounds."""
         self._allowed[load] = images_per_second
 
     def add(self, contender: str, load: str, seen: Seen) -> None:

@@ -1,4 +1,4 @@
-"""A stage in the process that asks it: what the contenders without stage servers run."""
+"""A stage in the calling process, as the contenders without stage servers run it."""
 
 from __future__ import annotations
 

@@ -15,11 +15,11 @@ WEIGHT_BYTES = {"fp32": 4, "fp16": 2}
 
 @dataclass(frozen=True)
 class Cost:
-    """Hold what a backbone costs.
+    """The cost of a backbone.
 
     Attributes:
-        gmacs: Multiply-accumulates of an image in units of 10⁹; those of the resize from the canvas are not counted.
-        weight_bytes: That a call reads at least.
+        gmacs: Multiply-accumulates of an image in units of 10⁹, without the resize from the canvas.
+        weight_bytes: The bytes of weights that a call reads at least.
     """
 
     gmacs: float
@@ -27,7 +27,7 @@ class Cost:
 
 
 def costs(pool: Pool) -> dict[str, Cost]:
-    """Count what each backbone costs."""
+    """Return the cost of each backbone, by name."""
     return {built.name: _cost(built) for built in PoolBuild.of(pool)}
 
 

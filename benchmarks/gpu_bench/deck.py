@@ -23,7 +23,7 @@ Rows = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Deck:
-    """Hold images in the order in which they are sent, and what is right for each.
+    """Images in the order in which they are sent, with the right answer for each.
 
     Attributes:
         images: UINT8 [N, S, S, 3].
@@ -75,8 +75,8 @@ def thresholds_of(predictions: Sequence[Floats], exits: Sequence[float]) -> tupl
         predictions: FP32 [N, C], one a stage.
         exits: Share of the images that is to leave at each stage.
     """
-    everyone_goes_on = [UNREACHABLE] * (len(exits) - 1)
-    confidence = replay(_rule(exits), everyone_goes_on, predictions).stage_confidence
+    no_exits = [UNREACHABLE] * (len(exits) - 1)
+    confidence = replay(_rule(exits), no_exits, predictions).stage_confidence
     count, thresholds = len(confidence), []
     still_in = np.arange(count)
     for stage, share in enumerate(exits[:-1]):
@@ -91,7 +91,7 @@ def thresholds_of(predictions: Sequence[Floats], exits: Sequence[float]) -> tupl
 def deal(
     images: Canvas, predictions: Sequence[Floats], exits: Sequence[float], thresholds: Sequence[float], seed: int = 0
 ) -> Deck:
-    """Choose the images of a deck, at the given shares of exits, and say what is right for each.
+    """Choose the images of a deck, at the given shares of exits, with the right answer for each.
 
     They are of those that are furthest from any threshold and from a tie of two classes: what rounds otherwise in
     another batch size then changes no answer. Of these, they are of as many classes as there are: an answer that goes
@@ -123,7 +123,7 @@ def _choose(rows: Rows, clear: Floats, class_id: npt.NDArray[np.int32], count: i
 
 
 def _clearness(outcome: Outcome, thresholds: Sequence[float]) -> Floats:
-    """Return how far an image is from another answer, as a share of what decides, FP32 [N]."""
+    """Return how far an image is from another answer, as a share of the deciding value, FP32 [N]."""
     top_two = np.partition(outcome.probabilities, -2, axis=1)[:, -2:]
     clear = 1 - top_two[:, 0] / top_two[:, 1]
     for stage, threshold in enumerate(thresholds):

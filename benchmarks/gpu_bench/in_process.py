@@ -1,4 +1,4 @@
-"""The backbones and the cascade in this process: what no server and no client costs anything of."""
+"""The backbones and the cascade in this process: without the costs of server and clients."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ def predict_all(predict: Predict, images: Canvas, call: int) -> Floats:
 
 
 class InProcess:
-    """Run a line's stages, one call after another."""
+    """A line's stages in this process, called one after another."""
 
     def __init__(self, line: Line, predicts: Mapping[str, Predict], thresholds: Sequence[float], call: int) -> None:
-        """Take a way to ask each backbone, the line's thresholds, and how many images go into a call."""
+        """Take a predictor of each backbone, the line's thresholds, and the images per call."""
         self._stages = [predicts[name] for name in line.stages]
         self._row = stop_at(thresholds, len(line.stages))
         self._rule = GatingRule((1.0,) * len(line.stages))
         self._call = call
 
     def answer(self, images: Canvas) -> Outcome:
-        """Take images through the stages; those that go on are put together into full calls again."""
+        """Take images through the stages; those that remain are regrouped into full calls."""
         gate = GateState(self._rule, np.broadcast_to(self._row, (len(images), len(self._row))))
         for predict in self._stages:
             rows = gate.open_rows
@@ -47,10 +47,10 @@ class InProcess:
         first stage, and there is no latency to speak of.
 
         Returns:
-            What was seen, and the seconds that it took.
+            What was seen, and the seconds it took.
         """
         groups, seen, busy_s = self._groups(deck), Seen(), 0.0
-        self.answer(groups[0].images)  # a first call may make something ready
+        self.answer(groups[0].images)  # the first call may initialise something
         while busy_s < seconds:
             for group in groups:
                 started_s = time.perf_counter()

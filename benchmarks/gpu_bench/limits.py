@@ -14,7 +14,7 @@ REPEATS = 10
 
 @dataclass(frozen=True)
 class Limits:
-    """Hold what was attained.
+    """The attained rates of computation and memory.
 
     Attributes:
         flops: Floating-point operations a second, of a square matrix product; FP16 on CUDA, FP32 elsewhere.

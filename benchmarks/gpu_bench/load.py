@@ -25,13 +25,13 @@ TIMEOUT_S = 120.0
 
 @dataclass(frozen=True)
 class Load:
-    """Say what is asked.
+    """The load that clients generate.
 
     Attributes:
-        clients: How many ask side by side, each waiting for its answer.
-        batch: Images a request.
-        seconds: How long, after a warm-up.
-        warm_up_s: How long before that.
+        clients: Concurrent clients, each waiting for its answer.
+        batch: Images per request.
+        seconds: Duration, after a warm-up.
+        warm_up_s: Duration of the warm-up.
     """
 
     clients: int
@@ -42,7 +42,7 @@ class Load:
 
 @dataclass
 class Seen:
-    """Hold what clients saw: milliseconds of each request by the last exit among its images, and wrong answers."""
+    """What clients saw: milliseconds of each request by the last exit among its images, and wrong answers."""
 
     latencies_ms: dict[int, list[float]] = field(default_factory=dict)
     images: int = 0
@@ -57,7 +57,7 @@ class Seen:
 
 
 class Clients:
-    """Keep processes that ask, apart from those that answer."""
+    """A pool of client processes, separate from the server's."""
 
     def __init__(self, processes: int) -> None:
         self._processes = processes
@@ -91,7 +91,7 @@ def _sum(parts: Iterable[Seen]) -> Seen:
 
 @dataclass(frozen=True)
 class Request:
-    """Hold a tensor that is ready to be sent, and what is right for its images."""
+    """A tensor that is ready to be sent, with the right answers for its images."""
 
     tensor: InferInput
     class_id: npt.NDArray[np.int32]

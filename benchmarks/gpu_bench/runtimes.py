@@ -72,7 +72,7 @@ def _session(version: Path) -> Predict:
 
 
 def _program(version: Path) -> Predict:
-    """Run a PyTorch program by the very code that lies beside it."""
+    """Run a PyTorch program by the code in its version folder."""
     spec = importlib.util.spec_from_file_location("served_engine", version / "engine.py")
     if spec is None or spec.loader is None:
         raise BuildError(f"there is no {version / 'engine.py'}")

@@ -30,7 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Line:
-    """Describe what is measured under one name.
+    """A backbone or a cascade, measured under one name.
 
     Attributes:
         name: Of the model that Triton serves.
@@ -46,7 +46,7 @@ class Line:
 
     @property
     def is_cascade(self) -> bool:
-        """Tell whether it has several stages."""
+        """Return whether it has several stages."""
         return len(self.stages) > 1
 
     @property
@@ -57,12 +57,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Study:
-    """Describe lines that are measured under one load.
+    """Lines that are measured under one load.
 
     Attributes:
         name: Of the pool file, too.
         metric: What it is about, `throughput` or `latency`.
-        clients: How many ask the server at once.
+        clients: Concurrent clients of the server.
         batch: Images in one request.
         call: Images in one call in process.
     """

@@ -134,7 +134,7 @@ class ScoredCascade:
     Attributes:
         committee: The K models, in order.
         rule: How it combines and gates.
-        thresholds: Of the first K-1 stages: inf where nobody exits, -inf where everybody does.
+        thresholds: Of the first K-1 stages: inf where no image exits, -inf where all do.
         right: Images answered right.
         reach: Images that run each stage, K numbers, the first of them N.
         mean_cost: Of an image.
@@ -183,7 +183,7 @@ def score_cascade(
 
 
 def grids_of(problem: Problem, committee: ModelIndices, rule: GatingRule, thresholds: int) -> list[Floats]:
-    """Return the thresholds that a search tried at each stage but the last, inf for "nobody exits" among them."""
+    """Return the thresholds that a search tried at each stage but the last, inf for "no image exits" among them."""
     prefixes = prefix_statistics(problem, committee, rule)[:-1]
     return [np.append(quantile_thresholds(stage.confidence, thresholds), np.inf) for stage in prefixes]
 

@@ -24,7 +24,7 @@ class Grid:
     Attributes:
         thresholds: P arrays float32, ascending, each of 0 to T numbers.
         bins: uint8 [P, N], how many of a stage's thresholds an image's confidence reaches.
-        choices: int32 [P], the thresholds of each stage and one more, "nobody exits".
+        choices: int32 [P], the thresholds of each stage and one more, "no image exits".
     """
 
     thresholds: list[Floats]

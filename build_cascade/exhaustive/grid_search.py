@@ -49,7 +49,7 @@ def grid_search(
         problem: Predictions, costs and labels of N images.
         rule: How to combine and gate, with a weight for each stage.
         constraints: Which committees are allowed; up to four stages in ascending cost by default.
-        thresholds: T, tried for each stage as well as "nobody exits".
+        thresholds: T, tried for each stage as well as "no image exits".
         threads: To run on; all cores by default.
         on_count: Called with the committees done and their number, after each chunk.
         committees: Exactly these, instead of those that `constraints` allows.

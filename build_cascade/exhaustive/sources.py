@@ -151,7 +151,7 @@ class Problem:
 
 
 class RowBlocks:
-    """Bring a pool's rows in blocks whose memory is bounded; keep them when all of them fit."""
+    """A pool's rows in blocks whose memory is bounded, kept when all of them fit."""
 
     def __init__(self, problem: Problem, chosen: Sequence[int], rule: GatingRule, keep_bytes: int = 2**30) -> None:
         """Prepare blocks of the chosen models; `keep_bytes` says how much may stay in memory."""

@@ -11,7 +11,7 @@ b1, b2, b3 (how many thresholds a confidence reaches) an image escalates at stag
 
 Every count is a prefix sum of a histogram over (b1, b2, b3). All but the last line of `right` are shared by
 the committees that differ in the last stage only; they form a group. Shorter committees are padded in front
-with stages that cost nothing and where nobody exits, so one kernel serves all lengths.
+with stages that cost nothing and where no image exits, so one kernel serves all lengths.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class BinnedImages(NamedTuple):
 
     Attributes:
         bins: uint8 [P, N], how many of a stage's thresholds an image's confidence reaches.
-        choices: int32 [P], the thresholds of each stage and one more, "nobody exits".
+        choices: int32 [P], the thresholds of each stage and one more, "no image exits".
     """
 
     bins: Bins
@@ -205,7 +205,7 @@ def _count_shared(codes: Ints, right: Bools, nodes: Ints, shared: Counts, counts
         for i in range(shape[0]):
             for j in range(shape[1]):
                 line = i * plane + j * shape[2]
-                # What came in at this stage, less what goes on.
+                # What enters this stage, less what reaches the next.
                 for k in range(shape[2]):
                     if stage == 0:
                         shared[line + k] += counts[-1] - counts[(i + 1) * plane - 1]

@@ -23,7 +23,7 @@ class Curve:
         name: Of the stage's backbone.
         coverage: float64 [P], shares of all images, ascending to 1; one for each confidence that occurs.
         risk: float64 [P], share of wrong answers among the covered images.
-        chosen: (coverage, risk) at the stage's threshold; None for the last stage and where nobody exits.
+        chosen: (coverage, risk) at the stage's threshold; None for the last stage and where no image exits.
     """
 
     name: str

@@ -96,4 +96,4 @@ def test_fast_loses_a_percent_of_the_images_at_most_and_is_cheaper(pool):
     assert fast[0] < balanced[0]
     assert balanced[1] - 0.01 <= fast[1]
     halved = replace(search_frontier(predictions, COSTS)[-1], correct=0, mean_cost=0.0)
-    assert points_of(pool, halved, predictions) == [fast, balanced, balanced, accurate]  # all is counted anew
+    assert points_of(pool, halved, predictions) == [fast, balanced, balanced, accurate]  # everything is recounted

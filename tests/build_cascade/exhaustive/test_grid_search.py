@@ -65,12 +65,12 @@ def test_every_point_replays_to_its_numbers(drawn, confidence, ratio, count):
 
 @slow
 @given(pools(), CONFIDENCES)
-def test_ensembles_are_replays_in_which_nobody_leaves(drawn, confidence):
+def test_ensembles_are_replays_in_which_no_image_exits(drawn, confidence):
     pool, dense = drawn
     rule = equal_weights(confidence=confidence)
     for ensemble in grid_search(pool, rule, thresholds=2).ensembles(pool.costs):
-        nobody = [np.inf] * (len(ensemble.committee) - 1)
-        outcome = replayed(dense, ensemble.committee, rule, nobody)
+        unreachable = [np.inf] * (len(ensemble.committee) - 1)
+        outcome = replayed(dense, ensemble.committee, rule, unreachable)
         assert int((outcome.class_id == pool.labels).sum()) == ensemble.right
         assert ensemble.cost == worst_cost(ensemble.committee, pool.costs)
 
@@ -167,7 +167,7 @@ def test_one_class_is_always_right_and_the_cheapest_wins():
         assert (point.right, point.mean_cost, point.committee) == (9, 1.0, (1,))
 
 
-def test_equal_confidences_leave_all_or_nobody():
+def test_equal_confidences_exit_all_or_none():
     rng = np.random.default_rng(2)
     flat = dense_rows(rng, 20, 4, "flat")
     pool, dense = make_pool([flat, dense_rows(rng, 20, 4, "smooth")], [1, 2], rng.integers(4, size=20))

@@ -40,7 +40,7 @@ def test_a_builder_that_gives_nothing_is_a_message_with_its_reason(tmp_path):
         tensorrt.build_plan(trt, tmp_path / "a.onnx", OPTIONS, b"")
 
 
-def test_a_damaged_timing_cache_is_begun_anew(tmp_path):
+def test_a_damaged_timing_cache_is_replaced(tmp_path):
     trt = MagicMock(__version__="10.13.3.9", ILogger=type("ILogger", (), {"Severity": MagicMock()}))
     trt.Builder.return_value.create_network.return_value.get_input.return_value.shape = (-1, 8, 8, 3)
     trt.Builder.return_value.build_serialized_network.return_value = b"plan"
