@@ -16,6 +16,10 @@ POOL ?= pools/digits.yaml
 EXAMPLE ?= digits
 # What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
 ON_CPU := CUDA_VISIBLE_DEVICES=
+# A worker a core, of one thread each: more threads than cores wait for each other, spinning.
+WORKERS ?= --numprocesses auto
+IN_PARALLEL = $(ON_CPU) OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) --durations 20
+ORDINARY := not gpu and not soak and not large
 CHECKED := build_engines build_cascade embedded_server examples client/cascade_client deploy/constraints.py \
   $(addprefix model_repository/cascade/1/,cascade_core cascade_serving) \
   benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py \
@@ -24,7 +28,7 @@ CHECKED := build_engines build_cascade embedded_server examples client/cascade_c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints demo serve perf-analyzer engines serve-gpu bindings docs test large soak lint format clean
+.PHONY: help install constraints demo serve perf-analyzer engines serve-gpu bindings docs test test-quick large soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,7 +85,10 @@ $(BIN)/mkdocs: $(INSTALLED)
 	@touch $@
 
 test: install ## Run every test against the real embedded server
-	$(ON_CPU) $(BIN)/pytest -m 'not gpu and not soak and not large' $(TEST_OPTIONS)
+	$(IN_PARALLEL) -m '$(ORDINARY)' $(TEST_OPTIONS)
+
+test-quick: install ## Run the tests that need no server
+	$(IN_PARALLEL) -m '$(ORDINARY) and not server' $(TEST_OPTIONS)
 
 large: install ## Export the largest backbone of every ImageNet pool, random weights, in FP32 and FP16
 	$(ON_CPU) $(BIN)/pytest -m large -s $(TEST_OPTIONS)

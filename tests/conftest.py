@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from build_engines.export.export import export_pool
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.repository.writer import write_repository
@@ -25,8 +24,9 @@ from tests.support.helpers import (
     spread_thresholds,
     write_pool,
 )
+from tests.support.made_once import made_once
 
-pytest_plugins = ["pytester", "tests.plugins.server_tests", "tests.plugins.strict_skips"]
+pytest_plugins = ["pytester", *(f"tests.plugins.{name}" for name in ("server_tests", "strict_skips", "workers"))]
 
 STAGES = ("small", "medium", "large")
 WEIGHTS = (1.0, 1.5, 2.0)
@@ -36,20 +36,24 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
-@pytest.fixture(scope="session")
-def tiny_pool(tmp_path_factory: pytest.TempPathFactory) -> Pool:
-    folder = tmp_path_factory.mktemp("pool")
+def export_tiny_pool(folder: Path) -> None:
+    from build_engines.export.export import export_pool  # torch takes seconds
+
     sizes = {"small": 16, "medium": 24, "large": 32}
     pool = load_pool(write_pool(folder, *(backbone_entry(name, input_size=size) for name, size in sizes.items())))
     save_random_weights(pool)
-    return pool
+    export_pool(PoolBuild.of(pool, folder), random_canvases(16))
 
 
 @pytest.fixture(scope="session")
-def tiny_build(tiny_pool: Pool, tmp_path_factory: pytest.TempPathFactory) -> PoolBuild:
-    build = PoolBuild.of(tiny_pool, tmp_path_factory.mktemp("build"))
-    export_pool(build, random_canvases(16))
-    return build
+def tiny_build(tmp_path_factory: pytest.TempPathFactory) -> PoolBuild:
+    folder = made_once(tmp_path_factory, "pool", export_tiny_pool)
+    return PoolBuild.open(folder / "pool.yaml", folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_pool(tiny_build: PoolBuild) -> Pool:
+    return tiny_build.pool
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,35 @@
+"""A pytest plugin for tests in parallel: how many workers there are, and which tests stay together in one."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+MOST_WORKERS = 4  # of one and a half gigabytes
+SHARED = 'scope="module"'
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one more than there are cores: tests of servers wait more than they compute."""
+    return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling | None:
+    """Return ours, unless the command line chooses one with --dist."""
+    return _ByFixture(config, log) if config.getoption("dist") == "load" else None
+
+
+class _ByFixture(LoadScopeScheduling):
+    """Tests are given out one by one, those of a file with fixtures of the whole module together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if self._shares(file) else nodeid
+
+    @functools.cache  # noqa: B019 (a session has one scheduler)
+    def _shares(self, file: str) -> bool:
+        return SHARED in Path(self.config.rootpath, file).read_text()
