@@ -10,7 +10,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_cascade.errors import ChoiceError
-from build_cascade.report.content import CASCADE, ENSEMBLE
+from build_cascade.report.content import ENSEMBLE
 from build_engines.costs import throughput
 from build_engines.costs.latency import as_costs
 from build_engines.images.canvas import Canvas
@@ -20,7 +20,7 @@ from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
 from build_engines.support.atomic_files import fingerprint, write_text_whole
 from build_engines.support.progress import OnProgress, ignore_progress
-from cascade_core.contract import PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
+from cascade_core.contract import CASCADE, PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
 from cascade_core.gating import replay
 from cascade_core.spec import Cascade, read_cascade
 

@@ -25,7 +25,7 @@ HEADER = """\
 def resolved(requirements: list[str]) -> dict[str, str]:
     """Return the version of each package that pip would install into an empty environment."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed", "--report", "-"]
-    report = json.loads(subprocess.run([*command, *requirements], check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603
+    report = json.loads(subprocess.run([*command, *requirements], check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603 (our own command)
     from_index = [item["metadata"] for item in report["install"] if not item["is_direct"]]
     return {re.sub(r"[-_.]+", "-", package["name"]).lower(): package["version"] for package in from_index}
 

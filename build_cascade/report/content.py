@@ -14,10 +14,10 @@ from build_cascade.exhaustive.frontier import score_cascade
 from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
 from build_cascade.report.log_spacing import log_spaced
+from cascade_core.contract import CASCADE
 from cascade_core.spec import MAX_STAGES, Cascade
 
 SINGLE = "single"
-CASCADE = "cascade"
 POINT = "operating point"
 ENSEMBLE = "ensemble of all"
 DRAWN_FRONTIER = 80

@@ -12,10 +12,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from build_cascade.evaluator import Evaluator
 from build_cascade.report import frontier_figure, stage_figures, words
-from build_cascade.report.content import CASCADE, POINT, Report
+from build_cascade.report.content import POINT, Report
 from build_cascade.report.style import DARK, LIGHT, Drawing, as_data, save_png
 from build_cascade.report.table import accuracy_in_words, cells, cost_in_words, exits_in_words, headers
 from build_engines.support.atomic_files import write_text_whole
+from cascade_core.contract import CASCADE
 from cascade_core.spec import Cascade
 
 PAGE = "index.html"

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from rich.table import Table
 
 from build_cascade.evaluation import Evaluation
-from build_cascade.report.content import CASCADE, POINT, Report, Row
+from build_cascade.report.content import POINT, Report, Row
 from build_engines.tables import keep_whole
+from cascade_core.contract import CASCADE
 from cascade_core.spec import Cascade
 
 

@@ -55,7 +55,7 @@ def inspect_entry(folder: Path, config: ModelConfig, build: PoolBuild | None, en
     if damage := _damage(folder / VERSION, config):
         return Finding(subject, damage, advice)
     source = config.parameters[MADE_FROM].string_value if MADE_FROM in config.parameters else ""
-    onnx = build[folder.name].onnx if build and folder.name in build else None
+    onnx = build.onnx_folder / f"{folder.name}.onnx" if build else None  # also of a backbone that has left the pool
     newest = sha256(onnx) if onnx and onnx.is_file() else source
     if backend == "tensorrt":
         return inspect_plan(subject, folder / VERSION / PLAN_RECORD, newest, config.max_batch_size, environment)

@@ -76,7 +76,7 @@ def audit_backbone(built: BackboneBuild, images: Path | None = None) -> Audit:
 def _forkserver() -> BaseContext:
     """Return a context whose processes are forked from one that has only imported torch, which takes seconds."""
     context = get_context("forkserver")
-    context.set_forkserver_preload(["build_engines.export.export"])
+    context.set_forkserver_preload(["build_engines.export.backbone"])
     return context
 
 

@@ -31,11 +31,19 @@ def check_exported(built: BackboneBuild) -> str:
         PlanError: the file is missing or damaged.
     """
     manifest = ExportManifest.read(built.manifest_file)
-    if manifest is None or not built.onnx.is_file():
-        raise PlanError(f"backbone {built.name!r} has no intact {built.onnx}; run build-engines export first")
-    if sha256(built.onnx) != manifest.onnx_sha256:
+    try:
+        found = sha256(built.onnx)
+    except OSError as error:
+        raise _not_exported(built) from error
+    if manifest is None:
+        raise _not_exported(built)
+    if found != manifest.onnx_sha256:
         raise PlanError(f"{built.onnx} has changed since it was exported; run build-engines export again")
     return manifest.onnx_sha256
+
+
+def _not_exported(built: BackboneBuild) -> PlanError:
+    return PlanError(f"backbone {built.name!r} has no intact {built.onnx}; run build-engines export first")
 
 
 def check_writable(folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, ParamSpec, TypeVar
 
 import typer
@@ -48,8 +48,15 @@ def print_notes(console: Console, notes: Iterable[str]) -> None:
 def print_version(requested: bool) -> None:
     """Print the version of the installed distribution and exit, if requested."""
     if requested:
-        typer.echo(f"triton-cascades {version('triton-cascades')}")
+        typer.echo(f"triton-cascades {_installed_version()}")
         raise typer.Exit
+
+
+def _installed_version() -> str:
+    try:
+        return version("triton-cascades")
+    except PackageNotFoundError:  # run from a checkout, as in NVIDIA's container
+        return "(not installed)"
 
 
 Version = Annotated[

@@ -10,7 +10,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from build_cascade.cli import app as build_cascade
-from build_cascade.report.content import CASCADE, ENSEMBLE
+from build_cascade.report.content import ENSEMBLE
 from build_cascade.served_throughput import ServedThroughput
 from build_engines.cli import app as build_engines
 from build_engines.costs import throughput
@@ -18,6 +18,7 @@ from build_engines.costs.costs import Costs
 from build_engines.costs.latency import measure_costs
 from build_engines.costs.throughput import Load
 from build_engines.pool.artifacts import PoolBuild
+from cascade_core.contract import CASCADE
 from cascade_core.spec import Serving, read_cascade
 from embedded_server import EmbeddedServer
 from embedded_server.preflight import backbones

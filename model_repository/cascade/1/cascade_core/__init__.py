@@ -1,1 +1,1 @@
-"""The cascade file and the gating rule; numpy and the standard library only."""
+"""The cascade file, the gating rule and the tensors on the wire; numpy and the standard library only."""
