@@ -2,33 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from tests.plugins import workers
 
-TESTS = """
-import os
-import pytest
-
-@pytest.fixture({scope})
-def folder(): pass
-
-@pytest.mark.parametrize("place", range(8))
-def test_worker(folder, place):
-    print("ran in", os.environ["PYTEST_XDIST_WORKER"], "of {name}")
-"""
-
-
-def workers(output, name):
-    return len(set(re.findall(rf"ran in (\w+) of {name}", output)))
+SHARED, OWN = '@pytest.fixture(scope="module")\ndef folder(): ...', "@pytest.fixture\ndef folder(): ..."
 
 
 def test_tests_of_a_modules_fixture_stay_together(pytester):
-    pytester.makeconftest('pytest_plugins = ["tests.plugins.workers"]')
-    for name, scope in (("shared", 'scope="module"'), ("own", "")):
-        pytester.makepyfile(**{f"test_{name}": TESTS.format(scope=scope, name=name)})
-    result = pytester.runpytest_inprocess("-n", "2", "-rP")
-    result.assert_outcomes(passed=16)
-    assert workers(result.stdout.str(), "shared") == 1
-    assert workers(result.stdout.str(), "own") == 2
+    pytester.makepyfile(test_shared=SHARED, test_own=OWN)
+    scheduler = workers.ByFixture(pytester.parseconfig("--tx", "2*popen"))
+    assert {scheduler._split_scope(f"test_shared.py::test_{place}") for place in range(3)} == {"test_shared.py"}
+    assert scheduler._split_scope("test_own.py::test_1[a::b]") == "test_own.py::test_1[a::b]"
 
 
 def test_there_is_a_worker_more_than_cores_up_to_four(pytester, monkeypatch):

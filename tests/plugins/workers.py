@@ -13,6 +13,11 @@ MOST_WORKERS = 4  # of one and a half gigabytes
 SHARED = 'scope="module"'
 
 
+def pytest_configure() -> None:
+    """Take back the 80 columns that pytest-xdist sets: rich, once imported under them, ignores what a test asks for."""
+    os.environ.pop("COLUMNS", None)
+
+
 def pytest_xdist_auto_num_workers() -> int:
     """Return one more than there are cores: tests of servers wait more than they compute."""
     return min(len(os.sched_getaffinity(0)) + 1, MOST_WORKERS)
@@ -20,11 +25,11 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling | None:
     """Return ours, unless the command line chooses one with --dist."""
-    return _ByFixture(config, log) if config.getoption("dist") == "load" else None
+    return ByFixture(config, log) if config.getoption("dist") == "load" else None
 
 
-class _ByFixture(LoadScopeScheduling):
-    """Tests are given out one by one, those of a file with fixtures of the whole module together."""
+class ByFixture(LoadScopeScheduling):
+    """A scheduler of single tests, but for those of a file with fixtures of the whole module, which stay together."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
