@@ -276,7 +276,7 @@ def _to_read(file: Path) -> Path:
 
 def _to_write(file: Path) -> Path:
     if file.is_dir():
-        raise ChoiceError(f"{file} is a folder; name a file, such as --output {file / 'cascade.json'}")
+        raise ChoiceError(f"{file} is a folder; name a file, such as --output {file / CASCADE_FILE}")
     return file
 
 
