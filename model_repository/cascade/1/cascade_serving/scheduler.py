@@ -59,7 +59,7 @@ class Scheduler:
       have been submitted or another call has ended; both then wake one thread. One is enough: each thread that begins a
       call wakes the next if another call can begin.
     - `_free_calls` counts calls that may begin; a call is free again as soon as the model has answered. `_busy` counts
-      threads from then on until they have delivered the answers too, which may submit the images to a later stage:
+      calls from their beginning until their answers are delivered too. A delivery may submit images to a later stage,
       so closing waits for `_busy` to be zero, not for all calls to be free.
     - The models are called and the answers delivered without the lock: a call may take seconds, and a delivery submits.
     """
