@@ -92,4 +92,4 @@ def test_a_folder_of_images_is_looked_at_even_where_everything_is_reused(tmp_pat
     assert CliRunner().invoke(app, arguments).exit_code == 0
     done = CliRunner().invoke(app, [*arguments, "--images", "nosuch"])
     assert done.exit_code == 1
-    assert "error: nosuch is no folder" in done.output
+    assert "error: nosuch is not a folder" in done.output
