@@ -69,7 +69,7 @@ def serve(
 def _announce(server: EmbeddedServer, log_file: Path) -> None:
     addresses = server.addresses
     console.print(f"serving; Ctrl-C stops it\n  gRPC     {addresses.grpc}\n  HTTP     http://{addresses.http}")
-    console.print(f"  metrics  http://{addresses.metrics}/metrics\n  log      {log_file}")
+    console.print(f"  metrics  http://{addresses.metrics}/metrics\n  log      {log_file}", soft_wrap=True)
 
 
 def _event(*signals: signal.Signals) -> threading.Event:

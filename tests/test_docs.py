@@ -22,6 +22,8 @@ import cascade_client.cli
 import embedded_server.cli
 from build_engines.pool.schema import load_pool
 
+pytestmark = pytest.mark.xdist_group("ports")  # the pages' servers have the ports of the defaults
+
 ROOT = Path(__file__).parents[1]
 NAV = (ROOT / "mkdocs.yml").read_text().partition("\nnav:")[2]
 # In the order of the navigation: a page may go on where the one before it stopped, and servers are started less often.

@@ -5,12 +5,14 @@ from __future__ import annotations
 from tests.plugins import workers
 
 SHARED, OWN = '@pytest.fixture(scope="module")\ndef folder(): ...', "@pytest.fixture\ndef folder(): ..."
+PORT = 'pytestmark = pytest.mark.xdist_group("ports")'
 
 
 def test_tests_of_a_modules_fixture_stay_together(pytester):
-    pytester.makepyfile(test_shared=SHARED, test_own=OWN)
+    pytester.makepyfile(test_shared=SHARED, test_port=PORT, test_own=OWN)
     scheduler = workers.ByFixture(pytester.parseconfig("--tx", "2*popen"))
     assert {scheduler._split_scope(f"test_shared.py::test_{place}") for place in range(3)} == {"test_shared.py"}
+    assert scheduler._split_scope("test_port.py::test_1") == "test_port.py"
     assert scheduler._split_scope("test_own.py::test_1[a::b]") == "test_own.py::test_1[a::b]"
 
 

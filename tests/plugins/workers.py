@@ -10,7 +10,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 MOST_WORKERS = 4  # of one and a half gigabytes
-SHARED = 'scope="module"'
+SHARED = ('scope="module"', "xdist_group")  # what a file says whose tests share something, such as a port
 
 
 def pytest_configure() -> None:
@@ -37,4 +37,5 @@ class ByFixture(LoadScopeScheduling):
 
     @functools.cache  # noqa: B019 (a session has one scheduler)
     def _shares(self, file: str) -> bool:
-        return SHARED in Path(self.config.rootpath, file).read_text()
+        text = Path(self.config.rootpath, file).read_text()
+        return any(mark in text for mark in SHARED)
