@@ -8,7 +8,6 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
-from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from build_engines.errors import BuildError
@@ -66,18 +65,11 @@ def audit_backbone(built: BackboneBuild, images: Path | None = None) -> Audit:
         built: The backbone, and where its file goes.
         images: A folder of labelled images to compare on; crops of two photographs if None.
     """
-    with ProcessPoolExecutor(1, mp_context=_forkserver()) as executor:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
             return executor.submit(_audit_or_problem, built, images).result()
         except BrokenProcessPool:
             return Audit(built.name, problem="its process was killed, most likely because memory ran out")
-
-
-def _forkserver() -> BaseContext:
-    """Return a context whose processes are forked from one that has only imported torch, which takes seconds."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["build_engines.export.backbone"])
-    return context
 
 
 def _audit_or_problem(built: BackboneBuild, images: Path | None) -> Audit:
