@@ -14,7 +14,7 @@ from build_engines.doctor.environment import find_environment, shared_memory_byt
 from build_engines.doctor.examine import examine
 from build_engines.errors import BuildError
 from build_engines.export.audit import audit_pools
-from build_engines.export.export import export_pool
+from build_engines.export.export import check_exported, export_pool
 from build_engines.images.folder import order_note
 from build_engines.plans.pool_plans import PlanBuilder, check_results, not_exported_note, trtexec_commands
 from build_engines.plans.record import HardwareCompatibility, PlanSettings
@@ -108,10 +108,12 @@ def export(pool: PoolFile, root: Root = BUILD_ROOT, images: Images = None) -> No
     build = PoolBuild.open(pool, root)
     print_notes(console, [order_note(images, build.pool.labels)])
     with progress_bar(console) as progress:
-        exported = export_pool(build, images, ProgressBars(progress).report)
-    console.print(export_table(build.pool.name, exported))
-    new = sum(entry.is_new for entry in exported)
-    console.print(f"{new} exported, {len(exported) - new} reused, in {build.onnx_folder}")
+        results = export_pool(build, images, ProgressBars(progress).report)
+    console.print(export_table(build.pool.name, results))
+    new, refused = sum(result.is_new for result in results), sum(result.error is not None for result in results)
+    done = f"{new} exported, {len(results) - new - refused} reused, in {build.onnx_folder}"
+    console.print(f"{done}; {refused} refused" if refused else done)
+    check_exported(results)
 
 
 @app.command()

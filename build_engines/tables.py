@@ -14,9 +14,10 @@ from build_engines.costs.costs import Costs
 from build_engines.costs.published import published
 from build_engines.doctor.finding import Finding
 from build_engines.export.audit import Audit
-from build_engines.export.export import ExportedBackbone
+from build_engines.export.export import ExportResult
 from build_engines.plans.pool_plans import PlanResult
 from build_engines.plans.record import PlanAgreement, PlanRecord
+from build_engines.pool.manifest import ExportManifest
 from build_engines.pool.schema import Pool
 
 if TYPE_CHECKING:
@@ -26,26 +27,24 @@ NOTHING = "–"
 NOT_MEASURED: Mapping[int, Costs] = MappingProxyType({})
 
 
-def export_table(title: str, exported: Sequence[ExportedBackbone]) -> Table:
-    """Return the cost of each exported backbone, and the agreement of its file with its source."""
-    columns = ("backbone", "MMACs", "ONNX − PyTorch", "pixels − timm's: max, mean", "same class")
+def export_table(title: str, results: Sequence[ExportResult]) -> Table:
+    """Return the cost of each exported backbone, and the agreement of its file with its source; or that it is refused.
+
+    Pixels and classes are those of the fused preprocessing against the one that the backbone asks for.
+    """
+    columns = ("backbone", "MMACs", "ONNX − source", "pixels: max, mean", "same class")
     table = Table(*columns, title=title, padding=0)
-    for entry in exported:
-        manifest = entry.manifest
-        pixels = manifest.preprocessing
-        table.add_row(
-            entry.name,
-            f"{manifest.gmacs * 1000:.4g}",
-            f"{manifest.graph.largest_probability_difference:.0e}",
-            f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
-            f"{pixels.class_agreement:.1%} of {pixels.images}",
-        )
+    for result in results:
+        if result.manifest is None:
+            table.add_row(result.name, *3 * [NOTHING], "refused", style="red")
+        else:
+            table.add_row(result.name, *_export_row(result.manifest))
     return keep_whole(table, "backbone", "MMACs")
 
 
 def audit_table(audits: Sequence[Audit]) -> Table:
     """Return the problems of each exported file, and the time and memory that the export took."""
-    columns = ("backbone", "exported", "unlisted by TensorRT", "leftovers", "ONNX − PyTorch", "s", "peak GiB", "MiB")
+    columns = ("backbone", "exported", "unlisted by TensorRT", "leftovers", "ONNX − source", "s", "peak GiB", "MiB")
     table = Table(*columns, padding=0)
     for audit in audits:
         reused = audit.problem is None and audit.seconds is None
@@ -118,6 +117,16 @@ def keep_whole(table: Table, *headers: str) -> Table:
 
 def _number(value: float | None, unit: float, form: str) -> str:
     return NOTHING if value is None else format(value / unit, form)
+
+
+def _export_row(manifest: ExportManifest) -> tuple[str, ...]:
+    pixels = manifest.preprocessing
+    return (
+        f"{manifest.gmacs * 1000:.4g}",
+        f"{manifest.graph.largest_probability_difference:.0e}",
+        f"{pixels.largest_pixel_difference:.1f}, {pixels.mean_pixel_difference:.2f} of 255",
+        f"{pixels.class_agreement:.1%} of {pixels.images}",
+    )
 
 
 def _plan_row(record: PlanRecord) -> tuple[str, ...]:

@@ -37,12 +37,12 @@ settings.load_profile("untimed")
 
 
 def export_tiny_pool(folder: Path) -> None:
-    from build_engines.export.export import export_pool  # torch takes seconds
+    from build_engines.export.export import check_exported, export_pool  # torch takes seconds
 
     sizes = {"small": 16, "medium": 24, "large": 32}
     pool = load_pool(write_pool(folder, *(backbone_entry(name, input_size=size) for name, size in sizes.items())))
     save_random_weights(pool)
-    export_pool(PoolBuild.of(pool, folder), random_canvases(16))
+    check_exported(export_pool(PoolBuild.of(pool, folder), random_canvases(16)))
 
 
 @pytest.fixture(scope="session")

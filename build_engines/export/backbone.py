@@ -9,14 +9,8 @@ from onnx import ModelProto
 
 from build_engines.errors import BuildError, CheckError
 from build_engines.export.fp16 import to_fp16
-from build_engines.export.parity import (
-    BATCHES,
-    PROBABILITY_TOLERANCES,
-    check_graph,
-    check_preprocessing,
-    compare_graph,
-    compare_preprocessing,
-)
+from build_engines.export.parity import BATCHES, PROBABILITY_TOLERANCES, check_graph, compare_graph
+from build_engines.export.preprocessing_parity import check_preprocessing, compare_preprocessing
 from build_engines.export.source import source_of
 from build_engines.export.source_model import SourceModel
 from build_engines.images.canvas import Canvas
@@ -42,7 +36,7 @@ def check_sources(build: PoolBuild) -> None:
 
 
 def export_backbone(built: BackboneBuild, images: Canvas) -> ExportManifest:
-    """Export a backbone, compare the file with PyTorch and its preprocessing with timm's, and keep it.
+    """Export a backbone, compare the file with its source and its preprocessing with the one asked for, and keep it.
 
     Args:
         built: The backbone, and where its file goes.
@@ -51,10 +45,10 @@ def export_backbone(built: BackboneBuild, images: Canvas) -> ExportManifest:
     Raises:
         PoolError: unknown architecture or arguments.
         WeightsError: the weights are missing or do not fit.
-        CheckError: the file does not agree with PyTorch, or its preprocessing with timm's; it is not kept.
+        CheckError: the file or its preprocessing does not agree with what was asked for; it is not kept.
     """
     model = source_of(built).open()
-    preprocessing = compare_preprocessing(model.served, model.data, images)
+    preprocessing = compare_preprocessing(model.served, model.data, images).agreement()
     check_preprocessing(built.backbone, preprocessing)
     graphs: list[GraphAgreement] = []
     write_whole(built.onnx, lambda path: graphs.append(_write_checked(built.backbone, model, images, path)))

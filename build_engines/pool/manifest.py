@@ -32,7 +32,15 @@ class GraphAgreement(BaseModel):
 
 
 class PreprocessingAgreement(BaseModel):
-    """The agreement of the fused preprocessing with timm's evaluation transform; pixels in levels of 0..255."""
+    """The agreement of the fused preprocessing with the one that the backbone asks for; pixels in levels of 0..255.
+
+    Attributes:
+        class_agreement: Share of all images that get the same class.
+        mean_probability_difference: Mean over the images of the largest difference among the classes.
+        probability_difference_error: Standard error of that mean.
+        clear_images: Images whose two most likely classes are clearly apart.
+        clear_same_class: How many of these get the same class.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -40,6 +48,10 @@ class PreprocessingAgreement(BaseModel):
     largest_pixel_difference: float
     mean_pixel_difference: float
     class_agreement: float
+    mean_probability_difference: float
+    probability_difference_error: float
+    clear_images: int
+    clear_same_class: int
 
 
 class ExportManifest(BaseModel):

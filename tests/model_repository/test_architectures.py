@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from build_engines.export.export import export_pool
+from build_engines.export.export import check_exported, export_pool
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import TimmBackbone, load_pool
 from build_engines.repository.writer import write_repository
@@ -42,7 +42,7 @@ def serve(pool, folder):
     """Build all that is served; return the repository, the cascade and the images."""
     build, repository = PoolBuild.of(pool, folder), folder / "repository"
     images = random_canvases(IMAGES, seed=3, size=pool.canvas)
-    export_pool(build, images[:8])
+    check_exported(export_pool(build, images[:8]))
     write_repository(build, repository, encoded=False)
     predictions = [
         np.concatenate([onnx_probabilities(build[backbone.name].onnx, part) for part in np.split(images, 4)])

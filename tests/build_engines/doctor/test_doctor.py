@@ -54,9 +54,7 @@ def build(pool, tmp_path):
             onnx_sha256=sha256(built.onnx),
             gmacs=1,
             graph=GraphAgreement(largest_probability_difference=0, class_agreement=1),
-            preprocessing=PreprocessingAgreement(
-                images=1, largest_pixel_difference=0, mean_pixel_difference=0, class_agreement=1
-            ),
+            preprocessing=PreprocessingAgreement(**dict.fromkeys(PreprocessingAgreement.model_fields, 1)),
         )
         built.manifest_file.write_text(manifest.model_dump_json())
         write_plan_record(built.plan_record_file, onnx_sha256=sha256(built.onnx))

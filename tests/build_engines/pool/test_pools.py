@@ -13,8 +13,8 @@ import timm
 import torch
 from torch import nn
 
-from build_engines.export.parity import check_preprocessing, compare_preprocessing
 from build_engines.export.preprocessing import Preprocessing, ServedBackbone
+from build_engines.export.preprocessing_parity import check_preprocessing, compare_preprocessing
 from build_engines.export.timm_catalog import check_architecture, check_pretrained, pretrained_licence
 from build_engines.export.timm_model import create, data_config
 from build_engines.images.samples import sample_canvases
@@ -62,7 +62,7 @@ def test_efficientnets_keep_their_own_resolution(backbone):
 @pytest.mark.parametrize(("canvas", "data"), distinct_preprocessing())
 def test_fused_preprocessing_agrees_with_timm_on_photographs(canvas, data):
     served = ServedBackbone(Preprocessing(canvas, data), BRIGHTEST_CHANNEL)
-    seen = compare_preprocessing(served, data, sample_canvases(canvas))
+    seen = compare_preprocessing(served, data, sample_canvases(canvas)).agreement()
     check_preprocessing(POOLS["resnet"].backbones[0], seen)
     assert seen.mean_pixel_difference <= 0.5
     assert seen.largest_pixel_difference <= 4
