@@ -153,7 +153,8 @@ class OnnxFile:
 
 def _advice(found: tuple[int, ...], wanted: tuple[int, int]) -> str:
     if len(found) == len(wanted) and found[0] == wanted[0]:
-        return "set `classes`, and the labels, to the number of classes that it has"
+        background = "; if one of them is a background, name it in `drop_class`" * (found[1] == wanted[1] + 1)
+        return f"set `classes`, and the labels, to the number of classes that it has{background}"
     return f"it must return one row per image; if its batch is fixed inside, {DYNAMIC_BATCH}"
 
 

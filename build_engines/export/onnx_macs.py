@@ -6,7 +6,7 @@ The run returns only shapes, so it takes no more memory than the graph itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
@@ -20,6 +20,22 @@ NOT_COUNTED = frozenset(
     {"Attention", "ConvInteger", "ConvTranspose", "DeformConv", "Einsum", "GRU", "If", "LSTM", "Loop"}
     | {"MatMulInteger", "QLinearConv", "QLinearMatMul", "RNN", "Scan"}
 )
+# Places of the quantised tensors among an operator's inputs, and of their scales and zero points.
+QUANTISED = {
+    "DequantizeLinear": (0,),
+    "ConvInteger": (1,),
+    "MatMulInteger": (0, 1),
+    "QLinearConv": (3, 8),
+    "QLinearMatMul": (0, 3),
+}
+SCALES = {
+    "QuantizeLinear": (1, 2),
+    "DequantizeLinear": (1, 2),
+    "ConvInteger": (2, 3),
+    "MatMulInteger": (2, 3),
+    "QLinearConv": (1, 2, 4, 5, 6, 7),
+    "QLinearMatMul": (1, 2, 4, 5, 6, 7),
+}
 STANDARD_DOMAINS = ("", "ai.onnx")
 
 
@@ -42,9 +58,24 @@ def count_gmacs(model: ModelProto, image: npt.NDArray[np.float32]) -> float:
 
 
 def count_parameters(model: ModelProto) -> int:
-    """Count the numbers that a graph's weights consist of."""
+    """Count the numbers that a graph's weights consist of, quantised ones too, without scales and zero points."""
     floats = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-    return sum(prod(tensor.dims) for tensor in model.graph.initializer if tensor.data_type in floats)
+    quantised, scales = (_inputs_at(model, places) for places in (QUANTISED, SCALES))
+    return sum(
+        prod(tensor.dims)
+        for tensor in model.graph.initializer
+        if tensor.name not in scales and (tensor.data_type in floats or tensor.name in quantised)
+    )
+
+
+def _inputs_at(model: ModelProto, places: Mapping[str, Sequence[int]]) -> set[str]:
+    """Return the names of the inputs at some places of some operators."""
+    return {
+        node.input[place]
+        for node in model.graph.node
+        for place in places.get(node.op_type, ())
+        if place < len(node.input)
+    }
 
 
 def _products(node: NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onnx import ModelProto, TensorProto, compose, helper, shape_inference, version_converter
+import numpy as np
+from onnx import ModelProto, TensorProto, compose, helper, numpy_helper, shape_inference, version_converter
 
 from build_engines.export.onnx_file import OnnxFile
 from build_engines.export.onnx_macs import STANDARD_DOMAINS
@@ -10,6 +11,8 @@ from build_engines.export.torch_to_onnx import OPSET, strip_local_paths
 from build_engines.pool.schema import OnnxBackbone
 from cascade_core.contract import PROBABILITIES
 
+KEPT, LEAST = "kept classes", "least probability"
+LEAST_PROBABILITY = 1e-7  # not 0 in FP16 either, so that an image which is all background has probabilities
 PREFIX = "backbone/"  # before every name of the file's graph, which may have an `image` of its own
 
 
@@ -31,16 +34,31 @@ def merge(preprocessing: ModelProto, file: OnnxFile, backbone: OnnxBackbone) -> 
 
 
 def _finish(merged: ModelProto, answers: str, backbone: OnnxBackbone) -> None:
-    """Turn the file's output into `probabilities`."""
+    """Turn the file's output into `probabilities` of the classes that have a label."""
     graph = merged.graph
-    if backbone.output == "logits":
+    if backbone.drop_class is not None:
+        answers = _keep_classes(merged, answers, backbone)
+    if backbone.output == "logits" or backbone.drop_class is not None:
         graph.node.append(helper.make_node("Softmax", [answers], [PROBABILITIES.name], axis=1))
     else:
         _rename(merged, answers, PROBABILITIES.name)
     del graph.output[:]
     graph.output.append(
-        helper.make_tensor_value_info(PROBABILITIES.name, TensorProto.FLOAT, ["batch", backbone.classes])
+        helper.make_tensor_value_info(PROBABILITIES.name, TensorProto.FLOAT, ["batch", len(backbone.kept_classes)])
     )
+
+
+def _keep_classes(merged: ModelProto, answers: str, backbone: OnnxBackbone) -> str:
+    """Append the choice of the kept classes; return their logits, which logarithms of probabilities are too."""
+    graph = merged.graph
+    graph.initializer.append(numpy_helper.from_array(np.array(backbone.kept_classes), KEPT))
+    graph.node.append(helper.make_node("Gather", [answers, KEPT], ["kept answers"], axis=1))
+    if backbone.output == "logits":
+        return "kept answers"
+    graph.initializer.append(numpy_helper.from_array(np.array(LEAST_PROBABILITY, np.float32), LEAST))
+    graph.node.append(helper.make_node("Max", ["kept answers", LEAST], ["kept probabilities"]))
+    graph.node.append(helper.make_node("Log", ["kept probabilities"], ["kept logits"]))
+    return "kept logits"
 
 
 def _rename(model: ModelProto, old: str, new: str) -> None:

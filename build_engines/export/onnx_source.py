@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from build_engines.errors import PoolError
 from build_engines.export.onnx_file import Floats, OnnxFile
 from build_engines.export.onnx_macs import count_gmacs, count_parameters, uncountable
-from build_engines.export.onnx_merge import merge
-from build_engines.export.preprocessing import DataConfig, Preprocessing, ServedBackbone
+from build_engines.export.onnx_merge import LEAST_PROBABILITY, merge
+from build_engines.export.preprocessing import DataConfig, KeptClasses, Preprocessing, ServedBackbone
 from build_engines.export.source_model import SourceModel
 from build_engines.export.torch_to_onnx import to_onnx
 from build_engines.images.samples import sample_canvases
@@ -40,6 +40,7 @@ class OnnxModule(nn.Module):
         super().__init__()
         self._file, self._session, self._layout = file, file.session(), InputLayout(backbone)
         self._has_logits = backbone.output == "logits"
+        self._smallest = LEAST_PROBABILITY if backbone.drop_class is not None else 0.0
 
     def answers(self, pixels: Tensor) -> Floats:
         """Return the file's own output, FP32 [B, C]."""
@@ -48,7 +49,7 @@ class OnnxModule(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """Return logits; the logarithms of probabilities are logits too."""
         answers = torch.from_numpy(self.answers(pixels))
-        return answers if self._has_logits else answers.clamp(min=0).log()
+        return answers if self._has_logits else answers.clamp(min=self._smallest).log()
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,10 @@ class OnnxSource:
         with torch.inference_mode():
             images = torch.from_numpy(sample_canvases(self.pool.canvas)[::8])
             file.check_answers(module.answers(preprocessing(images)))
+        kept = module if self.backbone.drop_class is None else KeptClasses(module, self.backbone.kept_classes)
         before = nn.Sequential(preprocessing, InputLayout(self.backbone)).eval()
         return SourceModel(
-            served=ServedBackbone(preprocessing, module).eval(),
+            served=ServedBackbone(preprocessing, kept).eval(),
             data=data,
             gmacs=self.gmacs(),
             graph=lambda: merge(to_onnx(before, self.pool.canvas, "pixels"), file, self.backbone),

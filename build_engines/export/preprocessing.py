@@ -1,4 +1,4 @@
-"""Preprocessing inside the graph: canvas to input size, normalisation, softmax.
+"""Preprocessing inside the graph: canvas to input size, normalisation, classes with a label, softmax.
 
 Resizing is two constant matrix products, y = A·x·Aᵀ, where A holds the weights of an antialiased resize followed by
 a centre crop: TensorRT's parser takes it, and every backbone of a cascade takes the same UINT8 canvas.
@@ -7,6 +7,7 @@ a centre crop: TensorRT's parser takes it, and every backbone of a cascade takes
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,20 @@ class Preprocessing(nn.Module):
         matrix = self.get_buffer("matrix")
         rows = (pixels @ matrix.T).clamp(0, 255)
         return (matrix @ rows).clamp(0, 255)
+
+
+class KeptClasses(nn.Module):
+    """A network, FP32 images to logits [B, C], without the classes that have no label."""
+
+    def __init__(self, network: nn.Module, kept: Sequence[int]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("kept", torch.tensor(kept))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the logits of the kept classes."""
+        logits: Tensor = self.network(pixels)
+        return logits.index_select(1, self.get_buffer("kept"))
 
 
 class ServedBackbone(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from build_engines.errors import PoolError
-from build_engines.export.preprocessing import Preprocessing, ServedBackbone
+from build_engines.export.preprocessing import DataConfig, KeptClasses, Preprocessing, ServedBackbone
 from build_engines.export.random_weights import calibrate_random_weights
 from build_engines.export.source_model import SourceModel
 from build_engines.export.timm_catalog import check_architecture, check_pretrained, pretrained_licence
@@ -56,8 +56,7 @@ class TimmSource:
             WeightsError: the weights are missing or do not fit.
         """
         gmacs = self.gmacs()  # first: it takes no time, and finds an input size that does not work
-        served = self.torch_module()
-        data = data_config(self.backbone, served.backbone)
+        served, data = self._served()
         return SourceModel(served, data, gmacs, lambda: to_onnx(served, self.pool.canvas, PROBABILITIES.name))
 
     def torch_module(self) -> ServedBackbone:
@@ -67,12 +66,7 @@ class TimmSource:
             PoolError: unknown architecture or arguments.
             WeightsError: the weights are missing or do not fit.
         """
-        model = load(self.pool, self.backbone)
-        preprocessing = Preprocessing(self.pool.canvas, data_config(self.backbone, model))
-        if self.backbone.is_random:
-            images = torch.from_numpy(sample_canvases(self.pool.canvas)[::4])
-            calibrate_random_weights(model, preprocessing(images))
-        return ServedBackbone(preprocessing, model).eval()
+        return self._served()[0]
 
     def gmacs(self) -> float:
         """Count the multiply-accumulates of one image, in units of 10⁹, attention's matrix products included.
@@ -98,3 +92,14 @@ class TimmSource:
         """Count the numbers that the weights consist of."""
         with torch.device("meta"):
             return sum(parameter.numel() for parameter in create(self.backbone).parameters())
+
+    def _served(self) -> tuple[ServedBackbone, DataConfig]:
+        model = load(self.pool, self.backbone)
+        data = data_config(self.backbone, model)
+        preprocessing = Preprocessing(self.pool.canvas, data)
+        if self.backbone.is_random:
+            images = torch.from_numpy(sample_canvases(self.pool.canvas)[::4])
+            calibrate_random_weights(model, preprocessing(images))
+        if self.backbone.drop_class is not None:
+            model = KeptClasses(model, self.backbone.kept_classes)
+        return ServedBackbone(preprocessing, model).eval(), data

@@ -31,6 +31,8 @@ class Backbone(BaseModel, ABC):
 
     Attributes:
         input_size: Side of the square input, in pixels.
+        classes: Of the network, the dropped one included.
+        drop_class: A class without a label, such as the background of 1,001 ImageNet classes; it is cut off.
         mean: Of each channel; subtracted before `std` divides.
         crop_pct: Share of the resized image's side that the centre crop keeps.
         interpolation: Of the resize, which is antialiased.
@@ -41,12 +43,27 @@ class Backbone(BaseModel, ABC):
     name: Annotated[str, Field(pattern=PLAIN_NAME)]
     input_size: Annotated[int, Field(ge=8, le=2048)]
     classes: Annotated[int, Field(ge=1)]
+    drop_class: Annotated[int, Field(ge=0)] | None = None
     mean: Channels | None = None
     std: tuple[Positive, Positive, Positive] | None = None
     crop_pct: Annotated[float, Field(gt=0, le=1)] | None = None
     interpolation: Literal["bicubic", "bilinear"] | None = None
     precision: Precision = "fp32"
     max_batch_size: Annotated[int, Field(ge=1, le=4096)] = 32
+
+    @model_validator(mode="after")
+    def _drops_a_class_that_it_has(self) -> Self:
+        if self.drop_class is not None and not self.drop_class < self.classes > 1:
+            raise ValueError(
+                f"drop_class is {self.drop_class}, but the network has {self.classes} classes, counted from 0; classes "
+                "includes the dropped one"
+            )
+        return self
+
+    @property
+    def kept_classes(self) -> tuple[int, ...]:
+        """The network's classes that are served, in the order of the labels."""
+        return tuple(class_id for class_id in range(self.classes) if class_id != self.drop_class)
 
     @property
     @abstractmethod
@@ -167,10 +184,12 @@ class Pool(BaseModel):
         if taken:
             raise ValueError(f"{taken[0]!r} is served beside the backbones; rename the backbone")
         for backbone in self.backbones:
-            if backbone.classes != len(self.labels):
+            kept = len(backbone.kept_classes)
+            if kept != len(self.labels):
+                advice = "; if its first one is the background, write `drop_class: 0`" * (kept == len(self.labels) + 1)
                 raise ValueError(
-                    f"backbone {backbone.name!r} has {backbone.classes} classes but the pool has "
-                    f"{len(self.labels)} labels; all backbones of a pool must have the same labels"
+                    f"backbone {backbone.name!r} has {kept} classes but the pool has {len(self.labels)} labels; all "
+                    f"backbones of a pool must have the same labels{advice}"
                 )
         return self
 

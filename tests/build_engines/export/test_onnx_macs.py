@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from build_engines.costs.macs_profile import profile
 from build_engines.errors import WeightsError
 from build_engines.export.onnx_macs import count_gmacs, uncountable
+from build_engines.export.source import source_of
 from build_engines.export.timm_model import create
 from build_engines.export.timm_source import TimmSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import (
+    CLASSES,
     backbone_entry,
     write_pool,
 )
@@ -51,3 +54,19 @@ def test_counted_costs_are_those_that_torch_counts(tmp_path, architecture, argum
     assert uncountable(program.model_proto) == []
     counted = TimmSource(pool, backbone).gmacs()
     assert count_gmacs(program.model_proto, image.numpy()) == pytest.approx(counted, rel=1e-9)
+
+
+def test_quantised_weights_are_counted_without_scales_and_zero_points(tmp_path):
+    pool = pool_with(tmp_path)
+    path = tmp_path / "theirs.onnx"
+    before = source_of(PoolBuild.of(pool)["theirs"]).parameters()
+    model = onnx.load(path)
+    head = next(tensor for tensor in model.graph.initializer if tensor.name == "head")
+    levels = numpy_helper.to_array(head).clip(-2, 2) * 50 + 128
+    head.CopyFrom(numpy_helper.from_array(levels.astype(np.uint8), "head"))
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(0.02), "scale"))
+    model.graph.initializer.append(numpy_helper.from_array(np.uint8(128), "zero"))
+    model.graph.node.insert(0, helper.make_node("DequantizeLinear", ["head", "scale", "zero"], ["wide"]))
+    next(node for node in model.graph.node if node.op_type == "Gemm").input[1] = "wide"
+    onnx.save(model, path)
+    assert source_of(PoolBuild.of(pool)["theirs"]).parameters() == before == 8 * 3 * 3 * 3 + 8 * CLASSES + CLASSES

@@ -20,6 +20,7 @@ from build_engines.pool.schema import load_pool
 from build_engines.repository.backbone_entry import write_backbone
 from embedded_server import EmbeddedServer
 from tests.support.helpers import (
+    CLASSES,
     backbone_entry,
     onnx_probabilities,
     random_canvases,
@@ -143,3 +144,28 @@ def test_it_is_no_architecture_of_timms(tmp_path):
         create(pool_with(tmp_path).backbones[0])
     with pytest.raises(PoolError, match=r"the ONNX file theirs\.onnx, not a PyTorch module"):
         source_of(PoolBuild.of(pool_with(tmp_path))["theirs"]).torch_module()
+
+
+@pytest.mark.parametrize("output", ["logits", "probabilities"])
+@pytest.mark.parametrize(("drop", "precision", "tolerance"), [(0, "fp32", 1e-4), (5, "fp32", 1e-4), (0, "fp16", 1e-2)])
+def test_a_class_without_a_label_is_cut_off(tmp_path, output, drop, precision, tolerance):
+    said = {"classes": CLASSES + 1, "drop_class": drop, "output": output, "precision": precision}
+    record, path = exported(pool_with(tmp_path, {"classes": CLASSES + 1}, **said), tmp_path)
+    images = random_canvases(7, seed=3)
+    every = by_hand(tmp_path / "theirs.onnx", images, output=output)
+    kept = np.delete(every, drop, axis=1)
+    answers = onnx_probabilities(path, images)
+    np.testing.assert_allclose(answers, kept / kept.sum(axis=1, keepdims=True), atol=tolerance)
+    assert record.graph.largest_probability_difference <= tolerance
+    assert onnx.load(path).graph.output[0].type.tensor_type.shape.dim[1].dim_value == CLASSES
+
+
+def test_an_image_that_is_all_background_has_probabilities_too(tmp_path):
+    said = {"classes": CLASSES + 1, "drop_class": 0, "output": "probabilities"}
+    pool = pool_with(tmp_path, {"classes": CLASSES + 1}, **said)
+    model = onnx.load(tmp_path / "theirs.onnx")
+    bias = next(tensor for tensor in model.graph.initializer if tensor.name == "bias")
+    bias.CopyFrom(numpy_helper.from_array(np.array([1e4, 0, 0, 0, 0, 0], np.float32), "bias"))
+    onnx.save(model, tmp_path / "theirs.onnx")
+    _, path = exported(pool, tmp_path)
+    np.testing.assert_allclose(onnx_probabilities(path, random_canvases(2)), 1 / CLASSES, atol=1e-6)

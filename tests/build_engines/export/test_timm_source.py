@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from build_engines.errors import PoolError
+from build_engines.export.backbone import export_backbone
 from build_engines.export.source import source_of
+from build_engines.export.timm_model import load
 from build_engines.export.timm_source import TimmSource
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
-from tests.support.helpers import backbone_entry, pool_of, save_random_weights, write_pool
+from tests.support.helpers import CLASSES, backbone_entry, pool_of, save_random_weights, write_pool
 
 
 def test_an_input_size_that_an_architecture_does_not_take_is_named(tmp_path):
@@ -54,3 +56,15 @@ def test_data_config_comes_from_timm_unless_the_pool_says_otherwise(tmp_path):
     taken, overridden = (source_of(built).open().data for built in PoolBuild.of(pool, tmp_path))
     assert (taken.crop_pct, taken.interpolation, taken.mean) == (0.875, "bicubic", MEAN)
     assert overridden.mean == (0.1, 0.2, 0.3)
+
+
+def test_a_class_without_a_label_is_cut_off(tmp_path):
+    pool = pool_of(tmp_path, backbone_entry("a", classes=CLASSES + 1, drop_class=0))
+    save_random_weights(pool)
+    source, images = TimmSource(pool, pool.backbones[0]), torch.from_numpy(sample_canvases(pool.canvas))
+    served = source.open().served
+    with torch.inference_mode():
+        logits = load(pool, pool.backbones[0])(served.preprocessing(images))
+        torch.testing.assert_close(served(images), torch.softmax(logits[:, 1:], dim=1))
+    manifest = export_backbone(PoolBuild.of(pool, tmp_path)["a"], sample_canvases(pool.canvas))
+    assert manifest.graph.largest_probability_difference < 1e-5

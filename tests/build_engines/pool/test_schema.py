@@ -25,6 +25,9 @@ def test_a_pool_file_is_read(tmp_path):
     [
         ([backbone_entry("a"), backbone_entry("a")], {}, "two backbones are called 'a'"),
         ([backbone_entry("a"), backbone_entry("b", classes=7)], {}, "'b' has 7 classes but the pool has 5 labels"),
+        ([backbone_entry("a", classes=6)], {}, "6 classes .*5 labels.* background, write `drop_class: 0`"),
+        ([backbone_entry("a", classes=5, drop_class=0)], {}, "'a' has 4 classes but the pool has 5 labels"),
+        ([backbone_entry("a", classes=6, drop_class=6)], {}, "drop_class is 6, but the network has 6 classes"),
         ([backbone_entry("cascade")], {}, "is served beside the backbones"),
         ([backbone_entry("a/b")], {}, "backbones.0.name"),
         ([backbone_entry("a", input_size="large")], {}, "backbones.0.input_size"),
