@@ -44,7 +44,7 @@ DEFAULT_CASCADE = Path("model_repository", CASCADE, CASCADE_FILE)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
 Root = Annotated[Path, typer.Option("--build", help="The folder of built files.")]
-Url = Annotated[str, typer.Option(help="host:port of Triton's gRPC service.")]
+Url = Annotated[str, typer.Option(envvar="CASCADE_URL", help="host:port of Triton's gRPC service.")]
 CascadeFile = Annotated[
     Path | None,
     typer.Option(help="The cascade.json; by default the served one, or the one next to imported predictions."),
@@ -93,6 +93,12 @@ Confidence = Annotated[
 Combine = Annotated[
     list[str] | None,
     typer.Option(help=f"How predictions are combined: {', '.join(COMBINES)}; the first by default. May be repeated."),
+]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        help="The folder for the page; by default build/POOL/report, and for another --cascade one beside it."
+    ),
 ]
 CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder per class.")]
 TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder per class.")]
@@ -232,7 +238,13 @@ def measure(
 
 @app.command()
 @friendly
-def report(pool: PoolFile, costs: CostsFile = None, root: Root = BUILD_ROOT, cascade: CascadeFile = None) -> None:
+def report(
+    pool: PoolFile,
+    costs: CostsFile = None,
+    root: Root = BUILD_ROOT,
+    cascade: CascadeFile = None,
+    output: ReportFolder = None,
+) -> None:
     """Print a table of single backbones, their ensemble and the cascade; write it as a page with figures."""
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
@@ -242,7 +254,7 @@ def report(pool: PoolFile, costs: CostsFile = None, root: Root = BUILD_ROOT, cas
     measured = ServedThroughput.read(build, file)
     images_per_s = measured.images_per_s if measured else {}
     console.print(table(made, chosen, images_per_s))
-    page = write_report(made, evaluator, chosen, images_per_s, build.report)
+    page = write_report(made, evaluator, chosen, images_per_s, output or _report_folder(build, file))
     console.print(f"page: {page}", soft_wrap=True)
 
 
@@ -266,6 +278,12 @@ def _read_evaluator(build: PoolBuild, costs: Path | None) -> Evaluator:
 def _cascade_file(given: Path | None, build: PoolBuild) -> Path:
     """Return the default where none is given: the served one, or that of imported predictions, which are not served."""
     return given or (build.folder / CASCADE_FILE if build.imported.is_dir() else DEFAULT_CASCADE)
+
+
+def _report_folder(build: PoolBuild, cascade: Path) -> Path:
+    """Return a folder of its own for another cascade than the default one, whose page is left as it is."""
+    is_default = cascade.resolve() == _cascade_file(None, build).resolve()
+    return build.report if is_default else build.report_on(cascade)
 
 
 def _to_read(file: Path) -> Path:

@@ -66,7 +66,7 @@ BatchSizes = Annotated[
 Clients = Annotated[
     int, typer.Option(min=1, help="With --batch: the number of clients that send requests concurrently.")
 ]
-Url = Annotated[str, typer.Option(help="With --batch: host:port of Triton's gRPC service.")]
+Url = Annotated[str, typer.Option(envvar="CASCADE_URL", help="With --batch: host:port of Triton's gRPC service.")]
 
 WorkspaceMib = Annotated[
     int, typer.Option(min=1, help="The GPU memory that a layer may use in addition to its inputs and outputs.")

@@ -11,6 +11,7 @@ from build_engines.errors import BuildError
 from build_engines.pool.manifest import ExportManifest, source_fingerprint
 from build_engines.pool.schema import Backbone, Pool, load_pool
 from build_engines.support.atomic_files import sha256
+from cascade_core.contract import CASCADE_FILE
 
 BUILD_ROOT = Path("build")
 
@@ -101,8 +102,13 @@ class PoolBuild:
 
     @property
     def report(self) -> Path:
-        """The folder of the report."""
+        """The folder of the report on the served cascade."""
         return self.folder / "report"
+
+    def report_on(self, cascade: Path) -> Path:
+        """Return the folder of the report on another cascade.json, by the file's name, or its folder's."""
+        file = cascade.resolve()
+        return self.folder / f"report-{file.parent.name if file.name == CASCADE_FILE else file.stem}"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ with CascadeClient("127.0.0.1:8001") as client:
 
 from cascade_client.canvas import ImageLike, UnusableImage, to_canvas
 from cascade_client.client import CascadeClient, Status
+from cascade_client.description import Description, StageDescription
 from cascade_client.errors import (
     CascadeError,
     DeadlineExceeded,
@@ -27,12 +28,14 @@ __all__ = [
     "CascadeError",
     "Classification",
     "DeadlineExceeded",
+    "Description",
     "ImageLike",
     "InvalidImage",
     "InvalidRequest",
     "ModelNotFound",
     "ServerError",
     "ServerUnavailable",
+    "StageDescription",
     "Status",
     "UnusableImage",
     "to_canvas",

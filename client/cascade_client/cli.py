@@ -19,6 +19,7 @@ from cascade_client.bench import Plan, measure, result
 from cascade_client.bench.perf_analyzer import PerfAnalyzer
 from cascade_client.bench.plots import check_can_plot, draw
 from cascade_client.client import DEFAULT_MODEL, CascadeClient
+from cascade_client.description import IN_PROCESS, Description
 from cascade_client.errors import BenchError, CascadeError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -26,6 +27,7 @@ console, stderr = Console(), Console(stderr=True)
 
 Url = Annotated[str, typer.Option(envvar="CASCADE_URL", help="host:port of Triton's gRPC service.")]
 Model = Annotated[str, typer.Option(help="Triton model name of the cascade.")]
+LONGEST_WORD = 24  # of a label that is kept whole in a narrow terminal
 DEFAULT_URL = "127.0.0.1:8001"
 
 Parameters = ParamSpec("Parameters")
@@ -76,6 +78,7 @@ def classify(
 ) -> None:
     """Classify image files and show which stage answered."""
     with CascadeClient(url, model=model) as client:
+        described = None if as_json else client.description
         results = client.classify(
             files, operating_point=operating_point, max_stage=max_stage, details=True, encoded=encoded
         )
@@ -83,7 +86,10 @@ def classify(
         for file, result in zip(files, results, strict=True):
             typer.echo(json.dumps({"file": str(file), **result.as_dict()}))
         return
-    table = Table("label", "confidence", "stage", "by stage", Column("file", overflow="fold"))
+    confidence = f"confidence\n({described.confidence})" if described else "confidence"
+    words = max((len(word) for result in results for word in result.label.split()), default=0)
+    label = Column("label", min_width=min(words, LONGEST_WORD))
+    table = Table(label, confidence, "stage", "by stage", Column("file", overflow="fold"))
     for file, result in zip(files, results, strict=True):
         stages = "  ".join(f"{value:.3f}" for value in result.stage_confidence or ())
         stage = f"{result.exit_stage} (degraded)" if result.degraded else str(result.exit_stage)
@@ -98,16 +104,50 @@ def status(url: Url = DEFAULT_URL, model: Model = DEFAULT_MODEL) -> None:
     """Show whether the cascade is ready, its stages and its limits."""
     with CascadeClient(url, model=model) as client:
         served = client.status
+        described = client.description if served.ready else None
     table = Table(show_header=False)
     table.add_row("server", f"{served.server} at {url}")
     table.add_row("model", f"{served.model}, version {', '.join(served.versions)}")
     table.add_row("ready", "[green]yes[/]" if served.ready else "[red]no[/]")
-    table.add_row("stages", str(served.stages))
+    table.add_row("stages", _stages(described) if described else str(served.stages))
+    if described:
+        table.add_row("predictions", f"combined by {described.combine}")
+        table.add_row("confidence", described.confidence)
+        table.add_row("operating points", _points(described) or "none")
+        table.add_row("stages run", "in process" if described.reach == IN_PROCESS else "through BLS")
     table.add_row("canvas", f"{served.canvas} x {served.canvas} pixels, RGB")
     table.add_row("classes", str(served.classes))
     table.add_row("largest request", f"{served.max_batch_size} images")
     console.print(table)
     raise typer.Exit(0 if served.ready else 1)
+
+
+def _stages(described: Description) -> str:
+    """Return a line for each stage: its name, and when an image leaves there."""
+    every = described.mode == "ensemble"
+    lines = []
+    for place, stage in enumerate(described.stages, start=1):
+        leaves = "" if stage.threshold is None or every else f", images leave {_at(stage.threshold)}"
+        weight = "" if stage.weight == 1 else f", weight {stage.weight:g}"
+        cost = f", {stage.cost:.4g} {described.cost_unit}" if stage.cost else ""
+        lines.append(f"{place}  {stage.model}{cost}{weight}{leaves}")
+    return escape("\n".join(lines + ["every image runs all stages"] * every))
+
+
+def _points(described: Description) -> str:
+    """Return a line for each operating point, with its thresholds."""
+    points = described.operating_points.items()
+    return escape(
+        "\n".join(f"{name}: {', '.join(map(_threshold, values)) or 'no threshold'}" for name, values in points)
+    )
+
+
+def _at(threshold: float | str) -> str:
+    return "never" if isinstance(threshold, str) else f"at {_threshold(threshold)}"
+
+
+def _threshold(threshold: float | str) -> str:
+    return threshold if isinstance(threshold, str) else f"{threshold:.4g}"
 
 
 @app.command()

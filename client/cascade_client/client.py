@@ -17,6 +17,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from cascade_client.canvas import Canvas, ImageLike, UnusableImage, to_canvas
 from cascade_client.contract import (
     CASCADE,
+    DESCRIPTION,
     ENCODED,
     ENCODED_SUFFIX,
     IMAGE,
@@ -26,6 +27,7 @@ from cascade_client.contract import (
     STAGE_CONFIDENCE,
     TensorSpec,
 )
+from cascade_client.description import Description
 from cascade_client.encoded import as_encoded_error, read_encoded
 from cascade_client.errors import CascadeError, InvalidImage, InvalidRequest, ModelNotFound, typed_errors
 from cascade_client.results import ANSWER, DETAILS, Classification, read_results
@@ -118,6 +120,24 @@ class CascadeClient:
             stages=shapes[STAGE_CONFIDENCE.name][1],
             max_batch_size=config.max_batch_size,
         )
+
+    @cached_property
+    def description(self) -> Description | None:
+        """Return the cascade's stages, thresholds and operating points; None if the server is too old to tell.
+
+        Requested once and then cached; no stage runs.
+
+        Raises:
+            CascadeError: as `status` does.
+        """
+        if DESCRIPTION.name not in {tensor.name for tensor in self._metadata().outputs}:
+            return None
+        side = self.status.canvas
+        tensor = _input(IMAGE, np.zeros((1, side, side, 3), np.uint8))
+        with typed_errors(self.url):
+            wanted = [InferRequestedOutput(DESCRIPTION.name)]
+            response = self._triton.infer(self.model, [tensor], outputs=wanted, client_timeout=self.timeout_s)
+        return Description.parse(response.as_numpy(DESCRIPTION.name)[0, 0])
 
     def classify(
         self,

@@ -61,3 +61,6 @@ EXIT_STAGE = TensorSpec("exit_stage", "INT32")
 LABEL = TensorSpec("label", "BYTES")
 STAGE_CONFIDENCE = TensorSpec("stage_confidence", "FP32", ("stages",))
 OUTPUTS = (CLASS_ID, CONFIDENCE, DEGRADED, EXIT_STAGE, LABEL, PROBABILITIES, STAGE_CONFIDENCE)
+
+# What is served, as JSON, in the row of the first image; a request for it alone runs no stage.
+DESCRIPTION = TensorSpec("description", "BYTES")

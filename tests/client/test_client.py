@@ -22,6 +22,7 @@ from cascade_client import (
 )
 from embedded_server import EmbeddedServer
 from tests.support.helpers import CANVAS, LABELS, random_canvases
+from tests.support.serving import ask
 
 
 @pytest.fixture
@@ -175,3 +176,41 @@ def test_the_command_line_fails_in_one_line(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_the_description_is_the_served_cascades(client, tiny_cascade):
+    described = client.description
+    assert [(stage.model, stage.weight, stage.threshold) for stage in described.stages] == [
+        (stage.model, stage.weight, stage.threshold) for stage in tiny_cascade.stages
+    ]
+    assert described.operating_points == {
+        name: point.thresholds for name, point in tiny_cascade.operating_points.items()
+    }
+    assert (described.name, described.confidence) == (tiny_cascade.name, tiny_cascade.confidence)
+    assert described.reach in {"in_process", "bls"}
+
+
+def test_a_description_comes_beside_other_outputs_too(server):
+    names, images = ["class_id", "description"], random_canvases(3)
+    answers = ask(server, "cascade", images, names)
+    alone = ask(server, "cascade", images, names[1:])["description"]
+    assert answers["class_id"].shape == (3, 1)
+    assert answers["description"].tolist() == alone.tolist()
+    assert json.loads(alone[0, 0])["stages"]
+    assert alone[1:].tolist() == [[b""], [b""]]
+
+
+def test_the_status_names_stages_thresholds_and_operating_points(server, tiny_cascade, monkeypatch):
+    monkeypatch.setenv("CASCADE_URL", server.addresses.grpc)
+    told = run_cli("status").stdout
+    for stage in tiny_cascade.stages[:-1]:
+        assert f"{stage.model}" in told
+        assert f"at {stage.threshold:.4g}" in told
+    assert all(name in told for name in tiny_cascade.operating_points)
+    assert tiny_cascade.confidence in told
+
+
+def test_what_is_classified_names_the_confidence(server, tiny_cascade, tmp_path):
+    path = tmp_path / "image.png"
+    path.write_bytes(png(random_canvases(1)[0]))
+    assert f"({tiny_cascade.confidence})" in run_cli("classify", path, "--url", server.addresses.grpc).stdout

@@ -130,17 +130,21 @@ def test_a_cascade_of_one_stage_has_a_report(tmp_path):
     assert "89% cheaper than large" in page
 
 
-def test_the_command_reports_an_imported_pool_and_names_the_page(tmp_path):
-    dense, cascade_file = predictions(4), tmp_path / "cascade.json"
+def test_the_command_names_the_page_and_leaves_that_of_the_pools_own_cascade(tmp_path):
+    dense, other = predictions(4), tmp_path / "other" / "cascade.json"
     pool = import_pool("elsewhere", sparse(dense), COSTS, tmp_path)
-    places = ["--build", str(tmp_path)]
-    searched = CliRunner().invoke(app, ["search", str(pool), "--output", str(cascade_file), *places])
-    assert searched.exit_code == 0, searched.output
-    told = CliRunner().invoke(app, ["report", str(pool), "--cascade", str(cascade_file), *places])
-    assert told.exit_code == 0, told.output
-    page = tmp_path / "elsewhere" / "report" / "index.html"
-    assert f"page: {page}" in told.output
-    assert "elsewhere" in page.read_text()
+    own = tmp_path / "elsewhere" / "cascade.json"
+    for cascade, folder in ((own, "report"), (other, "report-other")):
+        cascade.parent.mkdir(exist_ok=True)
+        named = ["--cascade", str(cascade)] * (cascade == other)
+        goal = ["--mean-cost-at-most", "0.1"] * (cascade == other)
+        page = tmp_path / "elsewhere" / folder / "index.html"
+        for command in (["search", *goal, "--output", str(cascade)], ["report", *named]):
+            told = CliRunner().invoke(app, [command[0], str(pool), *command[1:], "--build", str(tmp_path)])
+            assert told.exit_code == 0, told.output
+        assert f"page: {page}" in told.output
+    pages = [path.read_text() for path in sorted((tmp_path / "elsewhere").glob("report*/index.html"))]
+    assert len(pages) == len(set(pages)) == 2
 
 
 @pytest.mark.parametrize(

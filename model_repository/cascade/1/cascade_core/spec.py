@@ -212,6 +212,20 @@ class Cascade:
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
 
 
+def describe(cascade: Cascade, *, in_process: bool) -> str:
+    """Return what the server tells of a cascade, as JSON: cascade.json without labels and evidence, and how it is run.
+
+    Args:
+        cascade: What is served.
+        in_process: Whether its stages run in its own process; if not, through BLS.
+    """
+    content = dataclasses.asdict(cascade)
+    told = ("name", "mode", "combine", "confidence", "cost_unit", "stages")
+    points = {name: {"thresholds": point.thresholds} for name, point in cascade.operating_points.items()}
+    reach = REACHES[2] if in_process else REACHES[1]
+    return json.dumps({name: content[name] for name in told} | {"operating_points": points, "reach": reach})
+
+
 def as_number(threshold: float | str) -> float:
     """Return a threshold as the gate compares it: "never" is unreachable."""
     return UNREACHABLE if threshold == NEVER else float(threshold)

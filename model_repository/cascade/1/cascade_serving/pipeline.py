@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from cascade_core.contract import IMAGE
+from cascade_core.contract import DESCRIPTION, IMAGE
 from cascade_core.spec import Cascade
 from cascade_serving.admission import AdmissionLimit
 from cascade_serving.backends import StageBackend
 from cascade_serving.errors import Overloaded, RequestError, as_request_error
 from cascade_serving.limits import SchedulerLimits
 from cascade_serving.metrics import Metrics
-from cascade_serving.request import CascadeRequest, respond
+from cascade_serving.request import CascadeRequest, description_response, respond
 from cascade_serving.request_state import RequestState
 from cascade_serving.scheduler import Scheduler
 from cascade_serving.stage_executor import StageExecutor
@@ -27,9 +27,15 @@ class Pipeline:
     """The stages behind one served cascade; each request gets exactly one response, whatever happens."""
 
     def __init__(
-        self, cascade: Cascade, metrics: Metrics, backends: Sequence[StageBackend], limits: SchedulerLimits
+        self,
+        cascade: Cascade,
+        metrics: Metrics,
+        backends: Sequence[StageBackend],
+        limits: SchedulerLimits,
+        description: str,
     ) -> None:
         self._cascade = cascade
+        self._description = description
         self._metrics = metrics
         self._serving = cascade.serving
         self._labels = np.array(cascade.labels, dtype=object)
@@ -57,8 +63,11 @@ class Pipeline:
             request: Triton's request; its response is sent later, from another thread.
             run_inline: Whether the calling thread may run the first stage itself, if the request is of one image.
         """
+        if request.requested_output_names() == [DESCRIPTION.name]:
+            respond(request, description_response(request, self._description))
+            return
         try:
-            admitted = CascadeRequest(request, self._cascade, self._labels)
+            admitted = CascadeRequest(request, self._cascade, self._labels, self._description)
         except Exception as error:  # raising would fail every request of the batch
             self._reject(request, as_request_error(error))
             return

@@ -36,8 +36,10 @@ class CascadeRequest:
         thresholds: FP32 [K]; -inf from that stage on.
     """
 
-    def __init__(self, request: pb_utils.InferenceRequest, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:
-        """Read Triton's request to a cascade with these labels.
+    def __init__(
+        self, request: pb_utils.InferenceRequest, cascade: Cascade, labels: npt.NDArray[np.object_], description: str
+    ) -> None:
+        """Read Triton's request to a cascade with these labels and this description.
 
         Raises:
             InvalidRequest: a parameter is invalid.
@@ -45,7 +47,7 @@ class CascadeRequest:
         self.sequence = next(_sequence)
         self.arrived_s = time.monotonic()
         self._request = request
-        self._labels = labels
+        self._labels, self._description = labels, description
         self._timeout_s = request.timeout() / MICROSECONDS or math.inf
         self.tensor = pb_utils.get_input_tensor_by_name(request, contract.IMAGE.name)
         self.images: npt.NDArray[np.uint8] = self.tensor.as_numpy()
@@ -76,6 +78,7 @@ class CascadeRequest:
             contract.LABEL.name: lambda: self._labels[outcome.class_id][:, None],
             contract.PROBABILITIES.name: lambda: outcome.probabilities,
             contract.STAGE_CONFIDENCE.name: lambda: outcome.stage_confidence,
+            contract.DESCRIPTION.name: lambda: _in_first_row(self._description, len(self.images)),
         }
         # An output that was not asked for is freed without the GIL: the stub crashes under concurrency (Triton 24.10).
         wanted = self._request.requested_output_names() or list(values)
@@ -89,6 +92,18 @@ class CascadeRequest:
 def respond(request: pb_utils.InferenceRequest, response: pb_utils.InferenceResponse) -> None:
     """Send the one response to Triton's request, from any thread."""
     request.get_response_sender().send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+
+
+def description_response(request: pb_utils.InferenceRequest, description: str) -> pb_utils.InferenceResponse:
+    """Build the response to a request for the description alone."""
+    rows = len(pb_utils.get_input_tensor_by_name(request, contract.IMAGE.name).as_numpy())
+    return pb_utils.InferenceResponse([pb_utils.Tensor(contract.DESCRIPTION.name, _in_first_row(description, rows))])
+
+
+def _in_first_row(text: str, rows: int) -> npt.NDArray[np.object_]:
+    column = np.full((rows, 1), "", dtype=object)
+    column[0] = text
+    return column
 
 
 def _last_stage(parameters: dict[str, Any], stage_count: int) -> int:

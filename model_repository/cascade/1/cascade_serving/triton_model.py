@@ -6,8 +6,8 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
-from cascade_core.contract import CASCADE_FILE, IMAGE, OUTPUTS
-from cascade_core.spec import Cascade, read_cascade
+from cascade_core.contract import CASCADE_FILE, DESCRIPTION, IMAGE, OUTPUTS
+from cascade_core.spec import Cascade, describe, read_cascade
 from cascade_serving.backends import bls_backend, onnx_backend, runs_in_process
 from cascade_serving.cores import usable_cores
 from cascade_serving.limits import SchedulerLimits
@@ -27,7 +27,7 @@ class TritonPythonModel:
         auto_complete_model_config.set_max_batch_size(cascade.max_batch_size)
         auto_complete_model_config.set_dynamic_batching()
         auto_complete_model_config.add_input(IMAGE.config(canvas=cascade.canvas))
-        for output in OUTPUTS:
+        for output in (*OUTPUTS, DESCRIPTION):
             extents = {"classes": len(cascade.labels), "stages": len(cascade.stages)}
             auto_complete_model_config.add_output(output.config(**extents))
         return auto_complete_model_config
@@ -47,7 +47,7 @@ class TritonPythonModel:
             limits = SchedulerLimits.for_bls(len(cascade.stages), max_calls)
         where = "in process" if in_process else "by BLS"
         pb_utils.Logger.log_info(f"{arguments['model_name']}: stages are reached {where}")
-        self._pipeline = Pipeline(cascade, self._metrics, backends, limits)
+        self._pipeline = Pipeline(cascade, self._metrics, backends, limits, describe(cascade, in_process=in_process))
         self._pipeline.start()
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> None:
