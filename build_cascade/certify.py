@@ -23,6 +23,7 @@ NUISANCE_GRID = 50
 TAIL_DEVIATIONS = 9.0
 
 Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 T = TypeVar("T")
 
 
@@ -77,8 +78,7 @@ def accuracy_p_value(cascade_right: Flags, reference_right: Flags, tolerance: fl
     missed = risk * NUISANCE_SHARE
     lowest, highest = _exact_interval(lost + won, count, missed)
     rates = np.linspace(max(lowest, tolerance), max(highest, tolerance), NUISANCE_GRID)
-    tails = [_tail(lost - won, count, float(rate), tolerance) for rate in rates]
-    return min(1.0, max(tails) + missed)
+    return min(1.0, float(_tails(lost - won, count, rates, tolerance).max()) + missed)
 
 
 def consistency_p_value(disagrees: Flags, tolerance: float) -> float:
@@ -113,11 +113,20 @@ def _exact_interval(successes: int, trials: int, missed: float) -> tuple[float, 
     return float(found.low), float(found.high)
 
 
-def _tail(difference: int, count: int, rate: float, tolerance: float) -> float:
-    """Return P(lost - won <= difference) where a share `rate` disagrees and lost - won is expected at `tolerance`."""
-    spread = TAIL_DEVIATIONS * math.sqrt(count * rate * (1 - rate)) + TAIL_DEVIATIONS
-    middle = count * rate
-    disagreements = np.arange(max(0, math.floor(middle - spread)), min(count, math.ceil(middle + spread)) + 1)
-    lost_share = (rate + tolerance) / (2 * rate)
+def _tails(difference: int, count: int, rates: Floats, tolerance: float) -> Floats:
+    """Return, for each rate, P(lost - won <= difference) where that share disagrees and `tolerance` more lose than win.
+
+    Args:
+        difference: Images lost minus images won.
+        count: Images in all.
+        rates: FP64 [R], ascending, at least `tolerance`.
+        tolerance: The expected share of images lost minus those won.
+    """
+    middles = count * rates
+    spreads = TAIL_DEVIATIONS * np.sqrt(middles * (1 - rates)) + TAIL_DEVIATIONS
+    fewest, most = np.floor((middles - spreads).min()), np.ceil((middles + spreads).max())
+    disagreements = np.arange(max(0, fewest), min(count, most) + 1)
+    lost_shares = (rates + tolerance) / (2 * rates)
     at_most_lost = np.floor((difference + disagreements) / 2)
-    return float(binom.pmf(disagreements, count, rate) @ binom.cdf(at_most_lost, disagreements, lost_share))
+    within = binom.cdf(at_most_lost, disagreements, lost_shares[:, None])
+    return np.asarray((binom.pmf(disagreements, count, rates[:, None]) * within).sum(axis=1), np.float64)
