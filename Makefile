@@ -16,9 +16,9 @@ POOL ?= pools/digits.yaml
 EXAMPLE ?= digits
 # What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
 ON_CPU := CUDA_VISIBLE_DEVICES=
-# A worker a core, of one thread each: more threads than cores wait for each other, spinning.
+# Workers of one thread each (how many: tests/plugins/workers.py): threads that share a core spin, waiting for each other.
 WORKERS ?= --numprocesses auto
-IN_PARALLEL = $(ON_CPU) OMP_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) --durations 20
+IN_PARALLEL = $(ON_CPU) OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1 $(BIN)/pytest $(WORKERS) --durations 20
 ORDINARY := not gpu and not soak and not large
 CHECKED := build_engines build_cascade embedded_server examples client/cascade_client deploy/constraints.py \
   $(addprefix model_repository/cascade/1/,cascade_core cascade_serving) \

@@ -12,6 +12,11 @@ import pytest
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """Return this worker's own copy of a folder that `make` fills, once for all workers of a run."""
+    return Path(shutil.copytree(shared(factory, name, make), factory.getbasetemp() / name))
+
+
+def shared(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` fills, once for all workers of a run; it is to be read only."""
     own = factory.getbasetemp()
     run = own.parent if own.name.startswith("popen-") else own  # as pytest-xdist calls the folders of its workers
     first = run / f"first_{name}"
@@ -21,4 +26,4 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
             aside = factory.mktemp(f"aside_{name}")
             make(aside)
             aside.rename(first)
-    return Path(shutil.copytree(first, own / name))
+    return first

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from build_cascade.exhaustive.committees import Constraints, list_committees, worst_cost
+from build_cascade.exhaustive.compiled import use_threads
 from build_cascade.exhaustive.frontier import grids_of, merge_points, score_cascade, thresholds_of
 from build_cascade.exhaustive.grid import between, lay_grid, quantile_thresholds
 from build_cascade.exhaustive.grid_search import count_cells, grid_search
@@ -122,12 +126,19 @@ def test_neighbouring_floats_have_the_upper_one_as_threshold():
     np.testing.assert_array_equal(lay_grid(np.array([[low, high]]), 5, 1).bins, [[0, 1]])
 
 
-def test_threads_do_not_change_the_result():
+def searched_by_threads(threads):
     rng = np.random.default_rng(4)
     pool, _ = make_pool(
         [dense_rows(rng, 200, 5, "coarse") for _ in range(5)], [1, 1, 1, 2, 2], rng.integers(5, size=200)
     )
-    one, two = (grid_search(pool, equal_weights(), thresholds=7, threads=threads) for threads in (1, 2))
+    assert use_threads(threads) == threads
+    return grid_search(pool, equal_weights(), thresholds=7, threads=threads)
+
+
+def test_threads_do_not_change_the_result(monkeypatch):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", "2")  # numba reads it once, and the tests' own process may have one thread
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        one, two = process.map(searched_by_threads, (1, 2))
     for name in ("mean_cost", "committee", "cell"):
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name))
 

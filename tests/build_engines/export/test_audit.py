@@ -14,12 +14,15 @@ from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import backbone_entry, save_random_weights, write_pool
 
+pytestmark = pytest.mark.usefixtures("graphs_made_once")
+
 
 def make_folder(path):
     path.mkdir()
     return path
 
 
+@pytest.mark.usefixtures("audited_in_process")
 @pytest.mark.parametrize(
     ("changes", "precision"),
     [
@@ -27,7 +30,7 @@ def make_folder(path):
         ({}, "fp16"),
         ({"architecture": "resnet10t", "arguments": {}, "input_size": 32}, "fp32"),
         ({"architecture": "mobilenetv2_035", "arguments": {}, "input_size": 32}, "fp32"),
-        ({"architecture": "tf_efficientnet_b0", "arguments": {}, "input_size": 32}, "fp32"),
+        ({"architecture": "tf_efficientnet_lite0", "arguments": {}, "input_size": 32}, "fp32"),
     ],
 )
 def test_each_family_exports_clean(tmp_path, changes, precision):
@@ -61,6 +64,7 @@ def test_the_command_checks_pools_and_fails_where_one_backbone_does(tmp_path):
     )
 
 
+@pytest.mark.usefixtures("audited_in_process")
 def test_an_error_of_any_kind_is_that_backbones_problem(tmp_path):
     entries = (backbone_entry("small", arguments={}, input_size=8), backbone_entry("good"))
     pools = [write_pool(make_folder(tmp_path / name), *entries, name=name) for name in ("spoilt", "whole")]
@@ -74,6 +78,7 @@ def test_an_error_of_any_kind_is_that_backbones_problem(tmp_path):
     assert (tmp_path / "build" / "whole-random" / "onnx" / "good.onnx").is_file()
 
 
+@pytest.mark.usefixtures("audited_in_process")
 def test_random_weights_are_kept_apart(tmp_path):
     path = write_pool(tmp_path, backbone_entry("a"))
     build = tmp_path / "build"
@@ -84,6 +89,7 @@ def test_random_weights_are_kept_apart(tmp_path):
     assert [entry.name for entry in build.iterdir()] == ["tiny-random"]
 
 
+@pytest.mark.usefixtures("audited_in_process")
 @pytest.mark.parametrize("command", ["export", "check"])
 def test_a_folder_of_images_is_looked_at_even_where_everything_is_reused(tmp_path, command):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))

@@ -17,6 +17,8 @@ from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import CANVAS, backbone_entry, random_canvases, save_random_weights, write_pool
 
+pytestmark = pytest.mark.usefixtures("graphs_made_once")
+
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
 def test_the_onnx_file_answers_as_pytorch_does(tiny_build, batch):

@@ -16,6 +16,7 @@ from build_engines.images.folder import open_image_folder
 from build_engines.images.samples import comparison_images
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
+from tests.support.graphs import made_once_for_all_tests
 from tests.support.helpers import backbone_entry, onnx_probabilities, random_canvases, save_random_weights, write_pool
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +27,7 @@ SMALL = {
     "mobilenetv2": {"architecture": "mobilenetv2_035", "arguments": {}, "input_size": 32},
     "efficientnet": {"architecture": "tf_efficientnet_lite0", "arguments": {}, "input_size": 32},
 }
+pytestmark = pytest.mark.usefixtures("graphs_made_once")
 
 
 @pytest.fixture(scope="module", params=SMALL)
@@ -34,7 +36,7 @@ def half_file(request, tmp_path_factory):
     pool = load_pool(write_pool(folder, backbone_entry("a", **SMALL[request.param])))
     pool = pool.variant(random_weights=True, precision="fp16")
     build = PoolBuild.of(pool, folder)
-    with pytest.MonkeyPatch.context() as patch:
+    with made_once_for_all_tests(tmp_path_factory), pytest.MonkeyPatch.context() as patch:
         patch.setitem(PROBABILITY_TOLERANCES, "fp16", 0.05)  # random weights at 32 pixels magnify every rounding
         export_backbone(build["a"], random_canvases(4))
     return build["a"].onnx

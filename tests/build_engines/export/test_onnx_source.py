@@ -32,6 +32,8 @@ from tests.support.serving import ask
 
 CAFFE = {"value_range": 255, "colours": "BGR", "mean": [103.9, 116.8, 123.7], "std": [57.4, 57.1, 58.4]}
 
+pytestmark = pytest.mark.usefixtures("graphs_made_once")
+
 
 def by_hand(path, images, layout="NCHW", colours="RGB", value_range=1, mean=(0, 0, 0), std=(1, 1, 1), output="logits"):
     """What the user's file answers for canvases that need no resizing."""
@@ -91,6 +93,7 @@ def test_a_new_file_is_exported_again(tmp_path):
     assert theirs.manifest() is None
 
 
+@pytest.mark.usefixtures("audited_in_process")
 def test_the_commands_take_it_beside_a_backbone_of_timms(tmp_path):
     classifier(tmp_path / "theirs.onnx")
     path = write_pool(tmp_path, onnx_entry("theirs"), backbone_entry("ours"))

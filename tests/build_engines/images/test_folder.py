@@ -71,6 +71,7 @@ def test_folders_of_other_names_take_the_labels_order(tmp_path):
     )
 
 
+@pytest.mark.usefixtures("audited_in_process")
 @pytest.mark.parametrize("command", ["export", "check", "plan"])
 def test_every_command_on_labelled_images_says_so(tmp_path, command):
     (tmp_path / "images").mkdir()

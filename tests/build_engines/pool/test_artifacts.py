@@ -10,6 +10,8 @@ from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import backbone_entry, random_canvases, save_random_weights, write_pool
 
+pytestmark = pytest.mark.usefixtures("graphs_made_once")
+
 
 def test_an_export_is_reused_until_weights_or_pool_change(tmp_path):
     pool = load_pool(write_pool(tmp_path, backbone_entry("a")))
