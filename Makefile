@@ -36,8 +36,8 @@ help: ## List the jobs
 install: $(INSTALLED) ## Make .venv with everything in it
 
 $(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
-	  || { echo "Python 3.11, 3.12 or 3.13 is needed: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	  || { echo "Python 3.11 or 3.12 is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	PYTHONWARNINGS=ignore $(INSTALL) --editable '.[test,lint]' --editable client
@@ -54,7 +54,7 @@ serve: install ## Serve model_repository on this machine until Ctrl-C
 
 perf-analyzer: $(BIN)/perf_analyzer ## Fetch NVIDIA's perf_analyzer, for cascade bench
 
-# The wheels lie in a folder of their own: the environment keeps its newer tritonclient. libb64 comes with nvidia-pytriton.
+# Installed into a separate folder: the environment keeps its newer tritonclient. libb64 comes with nvidia-pytriton.
 $(BIN)/perf_analyzer: $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps --upgrade --target $(PERF_ANALYZER) tritonclient==2.51.0 nvidia-cuda-runtime-cu12
 	ln -sf $(CURDIR)/$(VENV)/lib/python3.*/site-packages/nvidia_pytriton.libs/libb64-*.so.0d $(PERF_ANALYZER)/libb64.so.0d
@@ -93,7 +93,7 @@ test-quick: install ## Run the tests that need no server
 large: install ## Export the largest backbone of every ImageNet pool, random weights, in FP32 and FP16
 	$(ON_CPU) $(BIN)/pytest -m large -s $(TEST_OPTIONS)
 
-soak: install ## Ten minutes of mixed load on the served cascade, on each way to its stages: no crash, no wrong answer, flat memory
+soak: install ## Ten minutes of mixed load on the served cascade, for each `reach`: no crash, no wrong answer, flat memory
 	$(ON_CPU) $(BIN)/pytest -m soak -s $(TEST_OPTIONS)
 
 lint: install ## Check style, types, and which package imports which

@@ -171,10 +171,10 @@ def test_models_that_load_slowly_are_waited_for_as_long_as_one_says(repository_c
     model = repository_copy / "small" / "1" / "model.py"
     loading = '        """Load model.onnx."""\n'
     assert loading in model.read_text()
-    model.write_text(model.read_text().replace(loading, f"{loading}        __import__('time').sleep(20)\n"))
+    model.write_text(model.read_text().replace(loading, f"{loading}        __import__('time').sleep(4)\n"))
     with (
-        pytest.raises(EmbeddedServerError, match=r"did not start in 3 s.*--start-timeout-s"),
-        EmbeddedServer(repository_copy, models=["small"], start_timeout_s=3),
+        pytest.raises(EmbeddedServerError, match=r"did not start in 1 s.*--start-timeout-s"),
+        EmbeddedServer(repository_copy, models=["small"], start_timeout_s=1),
     ):
         pass
     with EmbeddedServer(repository_copy, models=["small"]) as server:

@@ -143,6 +143,13 @@ def test_a_plan_older_than_its_onnx_file(repository, build):
     assert found["entry b"].startswith("was not made from the current")
 
 
+def test_an_entry_whose_backbone_left_the_pool_is_as_good_as_before(repository, tmp_path):
+    smaller = PoolBuild.open(write_pool(tmp_path, backbone_entry("b")), tmp_path)
+    assert complaints(repository, smaller) == {}
+    smaller.onnx_folder.joinpath("a.onnx").write_bytes(b"newer")
+    assert complaints(repository, smaller) == {"entry a": "its plan is older than its ONNX file"}
+
+
 def test_a_stage_without_an_entry(repository):
     write_cascade(repository, first="c")
     assert complaints(repository) == {"stage c": "has no entry in the repository"}

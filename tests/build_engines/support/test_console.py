@@ -1,6 +1,8 @@
-"""Ctrl-C: only a command that goes on where it stopped says so."""
+"""What the commands share: only one that goes on where it stopped says so after Ctrl-C, and each knows its version."""
 
 from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 from typer.testing import CliRunner
@@ -36,3 +38,14 @@ def test_what_is_said_after_ctrl_c_is_true(tmp_path, monkeypatch, app, command, 
     done = CliRunner().invoke(app, [*command.split(), "--build", str(tmp_path / "build")])
     assert done.exit_code == 130
     assert done.output.strip().splitlines()[-1] == says
+
+
+@pytest.mark.parametrize("app", [building.app, choosing.app])
+def test_the_version_is_that_of_the_distribution_or_there_is_none(monkeypatch, app):
+    assert CliRunner().invoke(app, ["--version"]).output == f"triton-cascades {version('triton-cascades')}\n"
+
+    def not_found(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("build_engines.support.console.version", not_found)
+    assert CliRunner().invoke(app, ["--version"]).output == "triton-cascades (not installed)\n"
