@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from build_cascade.committee import Candidate, Committee
+from build_cascade.committee import Candidate, Committee, with_answers_of
+from build_cascade.evaluation import evaluate
 from build_cascade.evaluator import Evaluator
 from build_cascade.frontier_search import committee_frontier
 from build_cascade.selection import Selection
@@ -17,6 +18,7 @@ from build_engines.pool.schema import Pool
 from build_engines.support.atomic_files import write_text_whole
 from cascade_core.spec import Cascade, OperatingPoint, Stage, as_written
 
+CONSISTENT_WITH = "consistent_with"  # of the evidence
 FAST_LOSS = 0.01  # what the operating point `fast` may lose against the chosen accuracy
 
 
@@ -85,6 +87,7 @@ def _evidence(pool: Pool, selection: Selection, evaluator: Evaluator) -> dict[st
     return {
         "goal": {name: value for name, value in vars(selection.goal).items() if value is not None},
         **_on_splits(evaluator, chosen.committee, chosen.thresholds),
+        **_consistency(evaluator, chosen),
         "predicted_by": {name: predicted_by[name] for name in chosen.committee.stages if name in predicted_by},
         "costs": {"unit": evaluator.costs.unit, "source": evaluator.costs.source},
         "reference": {"backbone": reference, **_on_splits(evaluator, Committee.of([reference]), [])},
@@ -94,6 +97,16 @@ def _evidence(pool: Pool, selection: Selection, evaluator: Evaluator) -> dict[st
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "guarantee": selection.guarantee,
     }
+
+
+def _consistency(evaluator: Evaluator, chosen: Candidate) -> dict[str, Any]:
+    """Return the backbone whose answers stood for labels, and the agreement with it on test; empty where none did."""
+    reference = evaluator.calibration.reference
+    if reference is None:
+        return {}
+    test = with_answers_of(evaluator.test, reference)
+    seen = evaluate(test, evaluator.costs, chosen.committee, chosen.thresholds)
+    return {CONSISTENT_WITH: reference, "agreement_on_test": seen.accuracy}
 
 
 def _on_splits(evaluator: Evaluator, committee: Committee, thresholds: Sequence[float]) -> dict[str, Any]:

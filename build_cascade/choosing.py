@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from build_cascade.committee import Candidate, Committee, single_candidate
+from build_cascade.committee import Candidate, Committee, single_candidate, with_answers_of
+from build_cascade.evaluation import ACCURACY, AGREEMENT
 from build_cascade.evaluator import SPLIT_SEED, Evaluator
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.frontier_file import write_frontier
 from build_cascade.frontier_search import WHOLE_SPACE, free_weight_frontier, search_frontier
 from build_cascade.goal import Goal
 from build_cascade.greedy_search import greedy_search
-from build_cascade.guarantee import Guarantee, select_certified
+from build_cascade.guarantee import CONSISTENCY, Guarantee, select_certified
 from build_cascade.predictions import Predictions
 from build_cascade.search_space import SearchSpace
 from build_cascade.selection import Selection, select
@@ -35,7 +36,8 @@ def choose_cascade(
 ) -> Selection:
     """Search the cascades of a pool on the calibration images and select one; keep the frontier for the report.
 
-    With a guarantee, one half of the calibration images is searched on, and the other certifies.
+    With a guarantee, one half of the calibration images is searched on, and the other certifies. For consistency the
+    answers of the reference stand for labels in both.
 
     Args:
         build: Of the pool, which keeps the frontier.
@@ -53,8 +55,11 @@ def choose_cascade(
     if guarantee is None:
         predictions = evaluator.calibration
         frontier = _search(build, predictions, evaluator.costs, goal, space, on_progress)
-        return Selection(select(frontier, len(predictions.class_ids), goal), goal, compared)
-    choosing, certifying = evaluator.calibration.split(CHOOSING_SHARE, SPLIT_SEED)
+        return Selection(_select(frontier, predictions, goal), goal, compared)
+    calibration = evaluator.calibration
+    if guarantee.kind == CONSISTENCY:
+        calibration = with_answers_of(calibration, compared)
+    choosing, certifying = calibration.split(CHOOSING_SHARE, SPLIT_SEED)
     alone = single_candidate(choosing, evaluator.costs, compared)
     within = Goal(alone.correct / len(choosing.class_ids) - guarantee.tolerance)
     frontier = _search(build, choosing, evaluator.costs, within, space, on_progress)
@@ -85,8 +90,13 @@ def _search(
     """Search, weigh the stages that reach the goal freely if the space asks for it, and keep the frontier."""
     frontier = search_frontier(predictions, costs, space, partial(on_progress, "searching"))
     if space.free_weights:
-        chosen = select(frontier, len(predictions.class_ids), goal).committee
+        chosen = _select(frontier, predictions, goal).committee
         weighed = free_weight_frontier(predictions, costs, chosen, partial(on_progress, "weighing"))
         frontier = undominated([*frontier, *weighed], lambda candidate: candidate.correct)
     write_frontier(build.frontier, frontier)
     return frontier
+
+
+def _select(frontier: list[Candidate], predictions: Predictions, goal: Goal) -> Candidate:
+    measure = ACCURACY if predictions.reference is None else f"{AGREEMENT} with {predictions.reference}"
+    return select(frontier, len(predictions.class_ids), goal, measure)

@@ -9,15 +9,15 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from build_cascade.cascade_file import as_cascade, write_cascade
+from build_cascade.cascade_file import CONSISTENT_WITH, as_cascade, write_cascade
 from build_cascade.choosing import choose_cascade, choose_greedily
 from build_cascade.errors import ChoiceError, PredictionError
 from build_cascade.evaluator import Evaluator
 from build_cascade.frontier_file import read_frontier
 from build_cascade.goal import BEST, parse_goal, parse_reference
-from build_cascade.guarantee import parse_guarantee
+from build_cascade.guarantee import parse_consistency, parse_guarantee
 from build_cascade.imported import import_pool, read_npy_pairs, read_npz_folder
-from build_cascade.predict import collect_split
+from build_cascade.predict import CollectedSplit, collect_split
 from build_cascade.predictions import SPLITS
 from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
@@ -26,7 +26,7 @@ from build_cascade.search_space import DEFAULT_CONFIDENCES, SearchSpace
 from build_cascade.selection import Selection
 from build_cascade.served_throughput import ServedThroughput, measure_served
 from build_engines.errors import BuildError
-from build_engines.images.folder import order_note
+from build_engines.images.opening import open_images, open_splits
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.repository.served_model import served_configs
 from build_engines.support.console import ProgressBars, Version, friendly_errors, print_notes, progress_bar
@@ -40,6 +40,7 @@ friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
 resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, resumable=True)
 
 DEFAULT_URL = "127.0.0.1:8001"
+MAX_SHOWN = 5
 DEFAULT_CASCADE = Path("model_repository", CASCADE, CASCADE_FILE)
 
 PoolFile = Annotated[Path, typer.Argument(help="A pool file, such as pools/digits.yaml.")]
@@ -56,7 +57,7 @@ Risk = Annotated[
 ]
 GuaranteeKind = Annotated[
     str | None,
-    typer.Option(help="With --risk: `accuracy` (default), or `consistency` with the backbone's answers."),
+    typer.Option(help="With --risk: `accuracy` (default with labels), or `consistency` with the backbone's answers."),
 ]
 MeanCost = Annotated[
     float | None,
@@ -100,8 +101,23 @@ ReportFolder = Annotated[
         help="The folder for the page; by default build/POOL/report, and for another --cascade one beside it."
     ),
 ]
-CalibrationFolder = Annotated[Path, typer.Option(help="Labelled images to choose on, one folder per class.")]
-TestFolder = Annotated[Path, typer.Option(help="Labelled images to report on, one folder per class.")]
+ConsistentWith = Annotated[
+    str | None,
+    typer.Option(
+        help="Use no labels: choose by agreement with this backbone's answers. Without labels, the default is the most "
+        "expensive backbone, which is usually the most accurate."
+    ),
+]
+Images = Annotated[
+    str | None,
+    typer.Option(help="Images, a random half of them to choose on and the rest to report on; instead of the next two."),
+]
+CalibrationImages = Annotated[str | None, typer.Option(help="Images to choose on, such as a folder.")]
+TestImages = Annotated[str | None, typer.Option(help="Images to report on.")]
+MeasuredImages = Annotated[str, typer.Option("--test", help="Images to send, such as a folder; labels are not needed.")]
+Labels = Annotated[
+    str | None, typer.Option(help="`none`: the images have no labels, whatever their folders are called.")
+]
 
 
 @app.callback(help=__doc__)
@@ -113,19 +129,26 @@ def main(version: Version = False) -> None:
 @resumable
 def predict(
     pool: PoolFile,
-    calibration: CalibrationFolder,
-    test: TestFolder,
+    images: Images = None,
+    calibration: CalibrationImages = None,
+    test: TestImages = None,
+    labels: Labels = None,
     url: Url = DEFAULT_URL,
     root: Root = BUILD_ROOT,
 ) -> None:
-    """Collect predictions on two folders of labelled images through the served backbones."""
+    """Collect predictions on images, labelled or not, through the served backbones."""
     build = PoolBuild.open(pool, root)
     configs = served_configs(build, url)
-    print_notes(console, [order_note(folder, build.pool.labels) for folder in (calibration, test)])
-    for split, folder in zip(SPLITS, (calibration, test), strict=True):
+    sources = open_splits(images, calibration, test, build.pool.labels, labels)
+    print_notes(console, [note for source in sources for note in source.notes])
+    for split, source in zip(SPLITS, sources, strict=True):
         with progress_bar(console) as progress:
-            done = collect_split(build, split, folder, url, configs, ProgressBars(progress).report)
-        console.print(f"{split}: {done.images} images, {done.asked} backbones asked, {done.reused} reused")
+            done = collect_split(build, split, source, url, configs, ProgressBars(progress).report)
+        console.print(
+            f"{split}: {done.images} images, {source.labelled} of {len(source)} labelled; "
+            f"{done.asked} backbones asked, {done.reused} reused"
+        )
+        print_notes(console, [_unusable_note(split, done)])
 
 
 @app.command()
@@ -153,6 +176,7 @@ def search(
     tolerance: Tolerance = 0.0,
     risk: Risk = None,
     guarantee: GuaranteeKind = None,
+    consistent_with: ConsistentWith = None,
     mean_cost_at_most: MeanCost = None,
     worst_cost_at_most: WorstCost = None,
     stages: Stages = MAX_STAGES,
@@ -168,7 +192,8 @@ def search(
     """Search every cascade of up to four backbones; write the best for a goal as cascade.json."""
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
-    evaluator = _read_evaluator(build, costs)
+    evaluator = Evaluator.read(build, costs)
+    evaluator = _judged(evaluator, parse_consistency(consistent_with, accuracy_at_least, guarantee, evaluator))
     space = SearchSpace(
         confidences=tuple(confidence or DEFAULT_CONFIDENCES),
         combines=tuple(combine or COMBINES[:1]),
@@ -178,7 +203,8 @@ def search(
         all_orders=all_orders,
         free_weights=free_weights,
     )
-    certified = parse_guarantee(tolerance, risk, guarantee, accuracy_at_least, mean_cost_at_most)
+    labelled = evaluator.calibration.reference is None
+    certified = parse_guarantee(tolerance, risk, guarantee, accuracy_at_least, mean_cost_at_most, labelled)
     goal = parse_goal(accuracy_at_least, tolerance, mean_cost_at_most, evaluator)
     reference = parse_reference(accuracy_at_least, evaluator)
     with progress_bar(console) as progress:
@@ -211,7 +237,8 @@ def greedy(
     """Build a cascade stage by stage, for pools too large to search, by Streeter's greedy: no averaging."""
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
-    evaluator = _read_evaluator(build, costs)
+    evaluator = Evaluator.read(build, costs)
+    evaluator = _judged(evaluator, parse_consistency(None, reference, None, evaluator))
     compared = parse_reference(reference, evaluator)
     _write(file, build, choose_greedily(evaluator, compared, alpha, confidence, stages), evaluator)
 
@@ -220,7 +247,7 @@ def greedy(
 @friendly
 def measure(
     pool: PoolFile,
-    test: TestFolder,
+    test: MeasuredImages,
     url: Url = DEFAULT_URL,
     root: Root = BUILD_ROOT,
     cascade: CascadeFile = None,
@@ -228,9 +255,10 @@ def measure(
     """Measure the images per second of each served backbone, of all of them, and of the cascade."""
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
-    print_notes(console, [order_note(test, build.pool.labels)])
+    images = open_images(test, build.pool.labels)
+    print_notes(console, images.notes)
     with progress_bar(console) as progress:
-        measured = measure_served(build, test, url, file, ProgressBars(progress).report)
+        measured = measure_served(build, images, url, file, ProgressBars(progress).report)
     if not measured:
         console.print(f"{build.throughput}: reused")
     console.print(f"milliseconds per image, for search --costs: {build.measured_costs}", soft_wrap=True)
@@ -249,7 +277,8 @@ def report(
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
     chosen = read_cascade(file)
-    evaluator = _read_evaluator(build, costs)
+    consistent_with = chosen.evidence.get(CONSISTENT_WITH)
+    evaluator = _judged(Evaluator.read(build, costs), None if consistent_with is None else str(consistent_with))
     made = Report.of(evaluator, chosen, read_frontier(build.frontier))
     measured = ServedThroughput.read(build, file)
     images_per_s = measured.images_per_s if measured else {}
@@ -264,15 +293,16 @@ def _unfinished(progress: Progress) -> str:
     return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
 
 
-def _read_evaluator(build: PoolBuild, costs: Path | None) -> Evaluator:
-    evaluator = Evaluator.read(build, costs)
-    notes = [
+def _judged(evaluator: Evaluator, consistent_with: str | None) -> Evaluator:
+    """Judge by labels, or by a backbone's answers; print what the user should know of labels and costs."""
+    judged = evaluator.judged(consistent_with)
+    runtimes = [
         f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be one of "
         "them; run build-cascade predict and build-engines profile --batch N against it"
-        for measured, answered in sorted(evaluator.mismatched_runtimes())
+        for measured, answered in sorted(judged.mismatched_runtimes())
     ]
-    print_notes(console, notes)
-    return evaluator
+    print_notes(console, [*judged.notes, *runtimes])
+    return judged
 
 
 def _cascade_file(given: Path | None, build: PoolBuild) -> Path:
@@ -311,3 +341,11 @@ def _in_words(cascade: Cascade) -> str:
     thresholds = ", ".join(f"{threshold:.4f}" for threshold in cascade.thresholds)
     weights = ", ".join(f"{stage.weight:g}" for stage in cascade.stages)
     return f"{stages}; {cascade.combine}, {cascade.confidence} at {thresholds or 'no threshold'}; weights {weights}"
+
+
+def _unusable_note(split: str, done: CollectedSplit) -> str:
+    if not done.unusable:
+        return ""
+    shown, more = done.unusable[:MAX_SHOWN], len(done.unusable) - MAX_SHOWN
+    reasons = "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+    return f"{split}: {len(done.unusable)} images could not be used and are left out: {reasons}"

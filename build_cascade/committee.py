@@ -81,6 +81,17 @@ def answers(predictions: Predictions, candidate: Candidate) -> Answers:
     return np.asarray(np.stack([stage.predicted for stage in stages])[left, np.arange(len(left))])
 
 
+def with_answers_of(predictions: Predictions, reference: str) -> Predictions:
+    """Return predictions on all images in which a backbone's answers stand for the true classes.
+
+    What is then counted as right is consistent with that backbone; no labels are needed.
+    """
+    alone = Candidate(Committee.of([reference]), (), 0, 0.0)
+    unused = np.zeros_like(predictions.class_ids)
+    found = answers(replace(predictions, class_ids=unused), alone)
+    return replace(predictions, class_ids=found.astype(np.int64), reference=reference)
+
+
 def right_answers(predictions: Predictions, candidate: Candidate) -> npt.NDArray[np.bool_]:
     """Return where a cascade is right, BOOL [N]."""
     return np.asarray(answers(predictions, candidate) == predictions.class_ids)

@@ -1,4 +1,4 @@
-"""The results of a cascade on labelled images: accuracy with its interval, exit rates, cost."""
+"""The results of a cascade on images: accuracy or agreement with its interval, exit rates, cost."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from build_cascade.predictions import Predictions
 from cascade_core.gating import Outcome, replay
 
 CONFIDENCE_LEVEL = 0.95
+ACCURACY, AGREEMENT = "accuracy", "agreement"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The results of a cascade on N labelled images; costs in the unit in which they were given.
+    """The results of a cascade on N images; costs in the unit in which they were given.
 
     Attributes:
         images: N.
-        correct: How many of them were answered right.
+        correct: How many of them were answered right; without labels, how many as by the reference backbone.
         exit_rates: Share of images that exited at each stage.
         mean_cost: Σ cost(k)·P(reached k).
         worst_cost: Σ cost(k).
+        reference: The backbone whose answers stood for the true classes; None where these were labels.
     """
 
     images: int
@@ -32,6 +34,12 @@ class Evaluation:
     exit_rates: tuple[float, ...]
     mean_cost: float
     worst_cost: float
+    reference: str | None = None
+
+    @property
+    def measure(self) -> str:
+        """What the share of correct answers is: accuracy, or agreement with the reference."""
+        return ACCURACY if self.reference is None else AGREEMENT
 
     @property
     def accuracy(self) -> float:
@@ -47,8 +55,8 @@ class Evaluation:
         """Return what cascade.json keeps as evidence."""
         return {
             "images": self.images,
-            "accuracy": self.accuracy,
-            "accuracy_interval_95": list(self.interval),
+            self.measure: self.accuracy,
+            f"{self.measure}_interval_95": list(self.interval),
             "exit_rates": list(self.exit_rates),
             "mean_cost": self.mean_cost,
             "worst_cost": self.worst_cost,
@@ -74,6 +82,7 @@ def evaluate(
         exit_rates=_exit_rates(outcome, len(stage_costs)),
         mean_cost=float(np.cumsum(stage_costs)[outcome.exit_stage - 1].mean()),
         worst_cost=float(sum(stage_costs)),
+        reference=predictions.reference,
     )
 
 

@@ -1,13 +1,14 @@
-"""What cascades are judged by: predictions on labelled images, and costs."""
+"""What cascades are judged by: predictions with labels, or a backbone's answers in their place, and costs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from build_cascade.committee import Committee
+from build_cascade.committee import Committee, with_answers_of
+from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.imported import read_imported
 from build_cascade.predictions import SPLITS, Predictions
@@ -22,23 +23,27 @@ SPLIT_SEED = 0
 
 @dataclass(frozen=True)
 class Evaluator:
-    """Labelled predictions on two splits, and the cost of each backbone.
+    """Predictions on two splits, what they are judged by, and the cost of each backbone.
 
     Attributes:
         calibration: What cascades are chosen on.
         test: What they are reported on.
         costs: Of an image in each backbone.
         predicted_by: The runtime that answered, by backbone; empty where predictions were imported.
+        notes: What the user should know: which images have no label, and what stands for labels.
+        collected: The predictions of both splits on all images, with the labels that are known; None for the above.
     """
 
     calibration: Predictions
     test: Predictions
     costs: Costs
     predicted_by: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    collected: tuple[Predictions, Predictions] | None = None
 
     @classmethod
     def read(cls, build: PoolBuild, costs_file: Path | None = None) -> Self:
-        """Read the predictions of a pool on both splits, and its costs.
+        """Read the predictions of a pool on both splits, and its costs; they are judged by labels if there are any.
 
         Args:
             build: Of the pool.
@@ -53,13 +58,36 @@ class Evaluator:
         given = None if costs_file is None else Costs.read(costs_file).only(names)
         if build.imported.is_dir():
             predictions, costs = read_imported(build.imported, names)
-            return cls(*predictions.split(CALIBRATION_SHARE, SPLIT_SEED), given or costs)
+            return cls(*predictions.split(CALIBRATION_SHARE, SPLIT_SEED), given or costs).judged()
         manifests = {built.name: built.require_manifest() for built in build}
         onnx = {name: manifest.onnx_sha256 for name, manifest in manifests.items()}
         predicted_by = check_provenance([build.predictions(split) for split in SPLITS], onnx, build.pool.labels)
         calibration, test = (Predictions.read(build.predictions(split), names) for split in SPLITS)
         counted = Costs({name: manifest.gmacs for name, manifest in manifests.items()}, source=COUNTED)
-        return cls(calibration, test, given or counted, predicted_by)
+        return cls(calibration, test, given or counted, predicted_by).judged()
+
+    def judged(self, consistent_with: str | None = None) -> Self:
+        """Return the evaluator with something to judge by on both splits, and notes on what that is.
+
+        A split is judged by its labels, on the images that have one. Where none has, and on calibration where that is
+        asked for, the answers of one backbone stand for labels, on all images.
+
+        Args:
+            consistent_with: That backbone; by default the most expensive one, which is usually the most accurate.
+
+        Raises:
+            GoalError: there is no such backbone.
+        """
+        collected, collected_test = self.collected or (self.calibration, self.test)
+        reference = max(self.costs, key=lambda name: self.costs[name]) if consistent_with is None else consistent_with
+        if reference not in collected.names:
+            raise GoalError(f"no backbone {reference!r}; the pool has: {', '.join(collected.names)}")
+        by_labels = collected.labelled > 0 and consistent_with is None
+        calibration = collected.only_labelled() if by_labels else with_answers_of(collected, reference)
+        test = collected_test.only_labelled() if collected_test.labelled else with_answers_of(collected_test, reference)
+        notes = [*_label_notes(collected, calibration, SPLITS[0]), *_label_notes(collected_test, test, SPLITS[1])]
+        both = collected, collected_test
+        return replace(self, calibration=calibration, test=test, notes=tuple(notes), collected=both)
 
     def on_calibration(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it was chosen on."""
@@ -75,6 +103,25 @@ class Evaluator:
         return {(measured, answered) for measured, answered in pairs if measured != answered}
 
     def best_single(self) -> str:
-        """Return the name of the backbone that is most accurate on calibration; of equals, the cheapest."""
+        """Return the name of the backbone that is most accurate on calibration; of equals, the cheapest.
+
+        Without labels it is the one whose answers stand for them.
+        """
+        if self.calibration.reference is not None:
+            return self.calibration.reference
         names = sorted(self.calibration.names, key=lambda name: self.costs[name])
         return max(names, key=lambda name: self.on_calibration(Committee.of([name])).correct)
+
+
+def _label_notes(collected: Predictions, judged: Predictions, split: str) -> list[str]:
+    """Return a note where not every image of a split is judged by its label."""
+    images = len(collected.class_ids)
+    if judged.reference is not None:
+        why = "which are not used" if collected.labelled else "none of which has a label"
+        return [
+            f"{split}: judged without labels, by agreement with the answers of {judged.reference!r} on all {images} "
+            f"images, {why}; another backbone stands for labels with --consistent-with"
+        ]
+    if collected.labelled == images:
+        return []
+    return [f"{split}: {images - collected.labelled} of {images} images have no label and are not used"]

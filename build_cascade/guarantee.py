@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from build_cascade.certify import accuracy_p_value, consistency_p_value, fixed_sequence_test, images_needed
 from build_cascade.committee import Answers, Candidate, answers
 from build_cascade.errors import GoalError
-from build_cascade.goal import BEST, parse_share
+from build_cascade.evaluator import Evaluator
+from build_cascade.goal import BEST, parse_reference, parse_share
 from build_cascade.predictions import Predictions
 
 ACCURACY, CONSISTENCY = "accuracy", "consistency"
@@ -60,9 +61,22 @@ class Guarantee:
 
 
 def parse_guarantee(
-    tolerance: float, risk: float | None, kind: str | None, accuracy_at_least: str | None, mean_cost: float | None
+    tolerance: float,
+    risk: float | None,
+    kind: str | None,
+    accuracy_at_least: str | None,
+    mean_cost: float | None,
+    labelled: bool = True,
 ) -> Guarantee | None:
     """Return the guarantee that the options of a search name, None if they name none.
+
+    Args:
+        tolerance: See `Guarantee`.
+        risk: See `Guarantee`; None for no guarantee.
+        kind: `accuracy` or `consistency`; None for accuracy where there are labels to judge by, else consistency.
+        accuracy_at_least: Must not be a share of images.
+        mean_cost: Must be None.
+        labelled: Whether calibration is judged by its labels.
 
     Raises:
         GoalError: a number is out of range, or an option does not go with a guarantee.
@@ -71,13 +85,41 @@ def parse_guarantee(
         if kind is not None:
             raise GoalError("--guarantee needs --risk, such as 0.05")
         return None
-    guarantee = Guarantee(tolerance, risk, kind or ACCURACY)
+    if kind == ACCURACY and not labelled:
+        raise GoalError(
+            f"an {ACCURACY} cannot be certified without labels; leave --guarantee out, or give {CONSISTENCY}"
+        )
+    guarantee = Guarantee(tolerance, risk, kind or (ACCURACY if labelled else CONSISTENCY))
     if mean_cost is not None or parse_share(accuracy_at_least or BEST) is not None:
         raise GoalError(
             "--risk certifies against a backbone; leave --mean-cost-at-most out, and give --accuracy-at-least a "
             f"backbone's name or {BEST!r}"
         )
     return guarantee
+
+
+def parse_consistency(
+    consistent_with: str | None, accuracy_at_least: str | None, kind: str | None, evaluator: Evaluator
+) -> str | None:
+    """Return the backbone whose answers stand for labels, None for labels or, without any, the default backbone.
+
+    Args:
+        consistent_with: The backbone, if it is named.
+        accuracy_at_least: A share, `best`, or the name of the reference; None for `best`.
+        kind: Of the guarantee; for consistency no labels are used.
+        evaluator: Of the pool, judged by labels if there are any.
+
+    Raises:
+        GoalError: two backbones are named, or one that the pool does not have.
+    """
+    named = accuracy_at_least if accuracy_at_least and accuracy_at_least != BEST else None
+    if named is not None and parse_share(named) is not None:
+        named = None
+    if consistent_with is not None and named not in {None, consistent_with}:
+        raise GoalError(f"the reference is {named!r} and --consistent-with {consistent_with!r}; leave one of them out")
+    if consistent_with is None and kind == CONSISTENCY:
+        return parse_reference(named, evaluator)
+    return consistent_with if evaluator.calibration.reference is None else consistent_with or named
 
 
 @dataclass(frozen=True)

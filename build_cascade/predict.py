@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,11 +12,19 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from build_cascade.errors import PredictionError
-from build_cascade.predictions import UNREADABLE, Predictions, Probabilities, check_probabilities, write_images
+from build_cascade.inquiry import Inquiry, OnImages, ask_all
+from build_cascade.predictions import (
+    UNREADABLE,
+    UNUSABLE,
+    Predictions,
+    Probabilities,
+    check_probabilities,
+    read_probabilities,
+    write_images,
+)
 from build_cascade.provenance import Provenance
-from build_engines.images.folder import ImageFolder, open_image_folder
+from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.repository.served_model import ServedModel
 from build_engines.support.atomic_files import write_text_whole
 from build_engines.support.progress import OnProgress, ignore_progress
 
@@ -30,16 +38,14 @@ class Collection:
     Attributes:
         backbone: Its name.
         config: Triton's configuration of the served backbone.
-        images: The labelled images.
-        canvas: Side of the canvas, in pixels.
+        images: The images.
         labels: Names of the C classes.
         folder: Of the predictions on these images.
     """
 
     backbone: str
     config: Any
-    images: ImageFolder
-    canvas: int
+    images: ImageSource
     labels: tuple[str, ...]
     folder: Path
 
@@ -49,25 +55,44 @@ class Collection:
         if Provenance.read(self._file.with_suffix(".json")) != self._provenance:
             return False
         try:
-            read = Predictions.read(self.folder, [self.backbone])
-        except PredictionError:  # damaged since
+            class_ids = np.load(self.folder / "class_ids.npy")
+            probabilities = read_probabilities(self.folder, self.backbone)
+            Predictions.read(self.folder, [self.backbone])
+        except (PredictionError, *UNREADABLE):  # damaged since
             return False
-        return np.array_equal(read.class_ids, self.images.class_ids)
+        return len(probabilities) == len(self.images) and np.array_equal(class_ids, self.images.class_ids)
 
-    def run(self, served: ServedModel) -> Iterator[int]:
-        """Ask the served backbone about the images not yet asked; yield the number of images done.
+    def open(self) -> Probabilities:
+        """Open the unfinished predictions, or start them: rows not yet collected are NaN."""
+        owner = self._partial_file.with_suffix(".json")
+        if _is_complete(self._partial_file) and Provenance.read(owner) == self._provenance:
+            return open_memmap(self._partial_file, mode="r+")  # type: ignore[no-untyped-call, no-any-return]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        owner.unlink(missing_ok=True)
+        shape = (len(self.images), len(self.labels))
+        partial: Probabilities = open_memmap(self._partial_file, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
+        partial[:] = np.nan
+        write_text_whole(owner, self._provenance.model_dump_json())
+        return partial
+
+    def finish(self, partial: Probabilities) -> None:
+        """Check complete predictions and put them in their place.
 
         Raises:
-            ServedError: the server cannot be reached, or the backbone fails.
-            PredictionError: its answers are not probabilities.
+            PredictionError: no image could be read, or the answers are not probabilities.
         """
-        max_batch_size = int(self.config.max_batch_size)
-        partial = self._open_partial()
-        for start in range(_rows_done(partial), len(self.images), max_batch_size):
-            canvases = self.images.canvases(self.canvas, start, start + max_batch_size)
-            partial[start : start + len(canvases)] = served.infer(canvases)
-            yield start + len(canvases)
-        self._finish(partial)
+        unusable = partial[:, 0] == UNUSABLE
+        if unusable.all():
+            raise PredictionError(f"none of {len(partial)} images can be used; {self.images.reasons([0])[0]}")
+        check_probabilities(self.backbone, partial[~unusable] if unusable.any() else partial)
+        if isinstance(partial, np.memmap):
+            partial.flush()
+        provenance = self._file.with_suffix(".json")
+        provenance.unlink(missing_ok=True)  # the old one must not vouch for the new file
+        self._partial_file.replace(self._file)
+        write_images(self.folder, self.images)
+        write_text_whole(provenance, self._provenance.model_dump_json())
+        self._partial_file.with_suffix(".json").unlink()
 
     @property
     def _file(self) -> Path:
@@ -81,42 +106,20 @@ class Collection:
     def _provenance(self) -> Provenance:
         return Provenance.of(self.config, self.labels, self.images)
 
-    def _open_partial(self) -> Probabilities:
-        """Open the unfinished predictions, or start them: rows not yet collected are NaN."""
-        owner = self._partial_file.with_suffix(".json")
-        if _is_complete(self._partial_file) and Provenance.read(owner) == self._provenance:
-            return open_memmap(self._partial_file, mode="r+")  # type: ignore[no-untyped-call, no-any-return]
-        self.folder.mkdir(parents=True, exist_ok=True)
-        owner.unlink(missing_ok=True)
-        shape = (len(self.images), len(self.labels))
-        partial: Probabilities = open_memmap(self._partial_file, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
-        partial[:] = np.nan
-        write_text_whole(owner, self._provenance.model_dump_json())
-        return partial
-
-    def _finish(self, partial: Probabilities) -> None:
-        check_probabilities(self.backbone, partial)
-        if isinstance(partial, np.memmap):
-            partial.flush()
-        provenance = self._file.with_suffix(".json")
-        provenance.unlink(missing_ok=True)  # the old one must not vouch for the new file
-        self._partial_file.replace(self._file)
-        write_images(self.folder, self.images)
-        write_text_whole(provenance, self._provenance.model_dump_json())
-        self._partial_file.with_suffix(".json").unlink()
-
 
 @dataclass(frozen=True)
 class CollectedSplit:
     """What was collected of one split.
 
     Attributes:
-        images: How many there are.
+        images: How many could be used.
+        unusable: Why each of the others could not, with its name.
         asked: Backbones that were asked.
         reused: Backbones whose predictions were there already.
     """
 
     images: int
+    unusable: tuple[str, ...]
     asked: int
     reused: int
 
@@ -124,44 +127,60 @@ class CollectedSplit:
 def collect_split(
     build: PoolBuild,
     split: str,
-    folder: Path,
+    images: ImageSource,
     url: str,
     configs: Mapping[str, Any],
     on_progress: OnProgress = ignore_progress,
 ) -> CollectedSplit:
     """Collect the predictions of all backbones on one split, where they are missing or not of what is served.
 
+    Each image is decoded once for all backbones. Images that cannot be read are left out of the predictions.
+
     Args:
         build: Of the pool.
         split: One of `SPLITS`.
-        folder: The labelled images, one folder a class.
+        images: The images, and their classes as far as they are known.
         url: host:port of Triton's gRPC service, which serves the backbones.
         configs: Triton's configuration of every backbone, see `served_configs`.
-        on_progress: Called after each batch.
+        on_progress: Called after each block of images.
 
     Raises:
         ServedError: a backbone is no longer served.
-        PredictionError: a backbone's answers are not probabilities.
-        ImageFolderError: the folder or an image cannot be used.
+        PredictionError: a backbone's answers are not probabilities, or no image can be read.
     """
-    images = open_image_folder(folder, build.pool.labels)
-    collections = [
-        Collection(
-            backbone=built.name,
-            config=configs[built.name],
-            images=images,
-            canvas=build.pool.canvas,
-            labels=build.pool.labels,
-            folder=build.predictions(split),
-        )
-        for built in build
-    ]
+    folder, labels = build.predictions(split), build.pool.labels
+    collections = [Collection(built.name, configs[built.name], images, labels, folder) for built in build]
     missing = [collection for collection in collections if not collection.is_done]
-    for collection in missing:
-        with ServedModel(url, collection.backbone) as served:
-            for done in collection.run(served):
-                on_progress(f"{collection.backbone} on {split}", done, len(images))
-    return CollectedSplit(len(images), len(missing), len(collections) - len(missing))
+    collect(missing, build.pool.canvas, url, lambda done, total: on_progress(f"predicting {split}", done, total))
+    first = read_probabilities(folder, collections[0].backbone)
+    unusable = np.flatnonzero(first[:, 0] == UNUSABLE)
+    reasons = tuple(images.reasons(unusable.tolist()))
+    return CollectedSplit(len(images) - len(reasons), reasons, len(missing), len(collections) - len(missing))
+
+
+def collect(collections: list[Collection], canvas: int, url: str, on_images: OnImages) -> None:
+    """Complete the predictions of several backbones on the same images.
+
+    Args:
+        collections: On the same images; none for nothing to do.
+        canvas: Side of the canvas, in pixels.
+        url: host:port of Triton's gRPC service.
+        on_images: Called with the number of images done, and their total.
+
+    Raises:
+        ServedError: the server cannot be reached, or a backbone fails.
+        PredictionError: no image can be read, or answers are not probabilities.
+    """
+    if not collections:
+        return
+    partials = [collection.open() for collection in collections]
+    inquiries = [
+        Inquiry(collection.backbone, int(collection.config.max_batch_size), partial)
+        for collection, partial in zip(collections, partials, strict=True)
+    ]
+    ask_all(inquiries, collections[0].images, canvas, url, on_images)
+    for collection, partial in zip(collections, partials, strict=True):
+        collection.finish(partial)
 
 
 def _is_complete(path: Path) -> bool:
@@ -169,8 +188,3 @@ def _is_complete(path: Path) -> bool:
         return bool(np.load(path, mmap_mode="r").size)
     except UNREADABLE:
         return False
-
-
-def _rows_done(partial: Probabilities) -> int:
-    missing = np.isnan(partial[:, 0])
-    return int(np.argmax(missing)) if missing.any() else len(partial)

@@ -1,10 +1,10 @@
-"""Predictions on labelled images, one file for each backbone: what a cascade is chosen on."""
+"""Predictions on images, one file for each backbone: what a cascade is chosen on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,13 +13,14 @@ import numpy.typing as npt
 
 from build_cascade.errors import PredictionError
 from build_cascade.exhaustive.sources import DenseSource, TopKSource
-from build_engines.images.folder import ImageFolder
+from build_engines.images.source import UNLABELLED, ImageSource
 from build_engines.support.atomic_files import write_text_whole, write_whole
 
 Probabilities = npt.NDArray[np.float16]
 SPLITS = ("calibration", "test")
 UNREADABLE = (OSError, ValueError, EOFError)  # what numpy raises for a damaged file
 SUM_TOLERANCE = 0.02  # float16 rounds each of C probabilities
+UNUSABLE = -1.0  # in the first column of the file: the image could not be read
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,19 @@ class Predictions:
     """The predictions of several backbones on the same N images.
 
     Attributes:
-        class_ids: INT64 [N], the true classes.
+        class_ids: INT64 [N], the true classes, UNLABELLED where they are not known; or a backbone's answers.
         probabilities: FP16 [N, C] of each backbone, by name.
+        reference: The backbone whose answers stand for the true classes; None where these are labels.
     """
 
     class_ids: npt.NDArray[np.int64]
     probabilities: Mapping[str, Probabilities]
+    reference: str | None = None
 
     def __post_init__(self) -> None:
         shapes = {name: array.shape for name, array in self.probabilities.items()}
         if len(set(shapes.values())) != 1:
-            raise PredictionError(
-                f"predictions have different shapes: {shapes}; collect them again on one image folder"
-            )
+            raise PredictionError(f"predictions have different shapes: {shapes}; collect them again on the same images")
         count, classes = next(iter(shapes.values()))
         self.check_labels(count, classes)
         for name, array in self.probabilities.items():
@@ -60,16 +61,27 @@ class Predictions:
             raise PredictionError(
                 f"{count} predictions but {len(self.class_ids)} labels; collect the predictions again"
             )
-        if count == 0 or self.class_ids.min() < 0 or self.class_ids.max() >= classes:
+        if count == 0 or self.class_ids.min() < UNLABELLED or self.class_ids.max() >= classes:
             raise PredictionError(f"labels must lie between 0 and {classes - 1}, and there must be at least one")
 
     def only(self, names: Sequence[str]) -> Self:
         """Return the predictions of some of the backbones."""
-        return type(self)(self.class_ids, {name: self.probabilities[name] for name in names})
+        return replace(self, probabilities={name: self.probabilities[name] for name in names})
 
     def rows(self, chosen: npt.NDArray[np.intp]) -> Self:
         """Return the predictions on some of the images."""
-        return type(self)(self.class_ids[chosen], {name: array[chosen] for name, array in self.probabilities.items()})
+        arrays = {name: array[chosen] for name, array in self.probabilities.items()}
+        return replace(self, class_ids=self.class_ids[chosen], probabilities=arrays)
+
+    @property
+    def labelled(self) -> int:
+        """How many images have a class."""
+        return int((self.class_ids != UNLABELLED).sum())
+
+    def only_labelled(self) -> Self:
+        """Return the predictions on the images that have a class."""
+        known = np.flatnonzero(self.class_ids != UNLABELLED)
+        return self if len(known) == len(self.class_ids) else self.rows(known)
 
     def split(self, share: float, seed: int) -> tuple[Self, Self]:
         """Split the images at random; return the predictions on a share of them, and on the rest."""
@@ -83,7 +95,9 @@ class Predictions:
 
     @classmethod
     def read(cls, folder: Path, names: Sequence[str]) -> Self:
-        """Read the predictions of some backbones; the arrays stay on disk.
+        """Read the predictions of some backbones on the images that could be read.
+
+        The arrays stay on disk, unless an image could not.
 
         Raises:
             PredictionError: a file is missing, damaged, or not of these images.
@@ -92,7 +106,12 @@ class Predictions:
             class_ids = np.load(folder / "class_ids.npy")
         except UNREADABLE as error:
             raise PredictionError(f"no predictions in {folder} ({error}); run build-cascade predict") from error
-        return cls(class_ids, {name: read_probabilities(folder, name) for name in names})
+        arrays = {name: read_probabilities(folder, name) for name in names}
+        if {array.shape[:1] for array in arrays.values()} == {class_ids.shape}:
+            usable = np.all([array[:, 0] != UNUSABLE for array in arrays.values()], axis=0)
+            if not usable.all():
+                arrays, class_ids = {name: array[usable] for name, array in arrays.items()}, class_ids[usable]
+        return cls(class_ids, arrays)
 
 
 def read_probabilities(folder: Path, name: str) -> Probabilities:
@@ -124,7 +143,7 @@ def check_probabilities(name: str, probabilities: npt.NDArray[np.floating[Any]])
         )
 
 
-def write_images(folder: Path, images: ImageFolder) -> None:
+def write_images(folder: Path, images: ImageSource) -> None:
     """Write the ids of the images that the predictions of a folder are of, and their true classes."""
     write_text_whole(folder / "images.json", json.dumps(images.image_ids, indent=0))
     write_whole(folder / "class_ids.npy", lambda aside: save_array(aside, images.class_ids))

@@ -9,7 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_cascade.errors import PredictionError
-from build_engines.images.folder import ImageFolder
+from build_engines.images.source import ImageSource
 from build_engines.repository.entry import MADE_FROM
 from build_engines.repository.served_model import runtime_of, weights_of
 from build_engines.support.atomic_files import fingerprint
@@ -35,7 +35,7 @@ class Provenance(BaseModel):
     weights_sha256: str
 
     @classmethod
-    def of(cls, config: Any, labels: Sequence[str], images: ImageFolder) -> Self:  # noqa: ANN401 (protobuf)
+    def of(cls, config: Any, labels: Sequence[str], images: ImageSource) -> Self:  # noqa: ANN401 (protobuf)
         """Return the provenance of predictions to collect.
 
         Args:
@@ -43,9 +43,8 @@ class Provenance(BaseModel):
             labels: Names of the classes.
             images: What it is asked about; known by name, class, size and modification time.
         """
-        stats = [path.stat() for path in images.paths]
-        rows = zip(images.image_ids, images.class_ids, stats, strict=True)
-        files = (f"{name} {class_id} {stat.st_size} {stat.st_mtime_ns}" for name, class_id, stat in rows)
+        rows = zip(images.images, images.class_ids, strict=True)
+        files = (f"{image.image_id} {class_id} {image.version}" for image, class_id in rows)
         return cls(
             onnx_sha256=config.parameters[MADE_FROM].string_value,
             labels=fingerprint(*labels),
@@ -93,7 +92,7 @@ def _read_all(folder: Path, onnx_sha256: Mapping[str, str], labels: Sequence[str
         images = next(iter(found.values())).images
         if (origin.onnx_sha256, origin.labels, origin.images) != (sha256, fingerprint(*labels), images):
             raise PredictionError(
-                f"the predictions of {name!r} in {folder} are of another export, label set or image folder; "
+                f"the predictions of {name!r} in {folder} are of another export, label set or images; "
                 "run build-cascade predict"
             )
     return found

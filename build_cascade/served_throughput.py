@@ -14,7 +14,7 @@ from build_cascade.report.content import ENSEMBLE
 from build_engines.costs import throughput
 from build_engines.costs.latency import as_costs
 from build_engines.images.canvas import Canvas
-from build_engines.images.folder import open_image_folder
+from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
@@ -79,9 +79,9 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
 
 
 def measure_served(
-    build: PoolBuild, folder: Path, url: str, cascade: Path, on_progress: OnProgress = ignore_progress
+    build: PoolBuild, images: ImageSource, url: str, cascade: Path, on_progress: OnProgress = ignore_progress
 ) -> bool:
-    """Measure all that is served, on images of a labelled folder; keep images per second, and milliseconds as costs.
+    """Measure all that is served, on images that need no labels; keep images per second, and milliseconds as costs.
 
     Returns:
         False where what is served was measured before, and is reused.
@@ -90,7 +90,7 @@ def measure_served(
         ServedError: something is not served, or not made of the last export.
         ChoiceError: the served cascade is another one.
         BuildError: a backbone has no up-to-date ONNX file.
-        ImageFolderError: the folder or an image cannot be used.
+        ImageSourceError: none of the images can be used.
     """
     configs = served_configs(build, url)
     with ServedModel(url, CASCADE, SERVE_CASCADE) as served:
@@ -98,7 +98,7 @@ def measure_served(
     earlier = ServedThroughput.read(build, cascade)
     if earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
         return False
-    canvases = open_image_folder(folder, build.pool.labels).sample(MEASURED_IMAGES).canvases(build.pool.canvas)
+    _, canvases = images.sample(MEASURED_IMAGES).usable(build.pool.canvas)
     check_served(read_cascade(cascade), canvases, url)
     rates = throughput.measure(url, _routes(build.pool), canvases, on_progress)
     measured = ServedThroughput(made_of=_made_of(build, cascade), served_as=served_as, images_per_s=rates)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
 
@@ -64,12 +64,12 @@ class TopKPredictions(Predictions):
     def rows(self, chosen: npt.NDArray[np.intp]) -> Self:
         """Return the predictions on some of the images."""
         pairs = {name: (ids[chosen], p[chosen]) for name, (ids, p) in self.probabilities.pairs.items()}
-        return type(self)(self.class_ids[chosen], TopK(pairs, self.probabilities.classes))
+        return replace(self, class_ids=self.class_ids[chosen], probabilities=TopK(pairs, self.probabilities.classes))
 
     def only(self, names: Sequence[str]) -> Self:
         """Return the predictions of some of the backbones."""
         pairs = {name: self.probabilities.pairs[name] for name in names}
-        return type(self)(self.class_ids, TopK(pairs, self.probabilities.classes))
+        return replace(self, probabilities=TopK(pairs, self.probabilities.classes))
 
     def source(self) -> TopKSource:
         """Return the probabilities as the exhaustive search takes them."""

@@ -15,11 +15,12 @@ from build_engines.doctor.examine import examine
 from build_engines.errors import BuildError
 from build_engines.export.audit import audit_pools
 from build_engines.export.export import check_exported, export_pool
-from build_engines.images.folder import order_note
+from build_engines.images.opening import open_images
+from build_engines.images.source import ImageSource
 from build_engines.plans.pool_plans import PlanBuilder, check_results, not_exported_note, trtexec_commands
 from build_engines.plans.record import HardwareCompatibility, PlanSettings
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
-from build_engines.pool.schema import Precision, load_pool
+from build_engines.pool.schema import Pool, Precision, load_pool
 from build_engines.repository.encoded import MAX_PIXELS
 from build_engines.repository.foreign_entries import foreign_entry_notes
 from build_engines.repository.runtimes import RUNTIMES
@@ -45,8 +46,10 @@ PrecisionName = Annotated[
 ]
 Root = Annotated[Path, typer.Option("--build", help="The folder for built files.")]
 Images = Annotated[
-    Path | None,
-    typer.Option(help="A folder of labelled images to compare on; by default crops of two photographs."),
+    str | None,
+    typer.Option(
+        help="Images to compare on, such as a folder; labels are not needed. Default: crops of two photographs."
+    ),
 ]
 Repository = Annotated[Path, typer.Option(help="The Triton model repository.")]
 RuntimeName = Annotated[str, typer.Option(help=f"The runtime that serves the backbones: {', '.join(RUNTIMES)}.")]
@@ -106,9 +109,9 @@ def main(version: Version = False) -> None:
 def export(pool: PoolFile, root: Root = BUILD_ROOT, images: Images = None) -> None:
     """Export every backbone with its preprocessing and softmax as one ONNX file, and check it."""
     build = PoolBuild.open(pool, root)
-    print_notes(console, [order_note(images, build.pool.labels)])
+    shown = _opened(images, build.pool)
     with progress_bar(console) as progress:
-        results = export_pool(build, images, ProgressBars(progress).report)
+        results = export_pool(build, shown, ProgressBars(progress).report)
     console.print(export_table(build.pool.name, results))
     new, refused = sum(result.is_new for result in results), sum(result.error is not None for result in results)
     done = f"{new} exported, {len(results) - new - refused} reused, in {build.onnx_folder}"
@@ -145,9 +148,9 @@ def check(
 ) -> None:
     """Export every backbone of the pools and report problems of the files; exit with 1 if there are any."""
     variants = [load_pool(path).variant(random_weights=random_weights, precision=precision) for path in pools]
-    print_notes(console, [order_note(images, pool.labels) for pool in variants])
+    shown = _opened(images, variants[0])
     with progress_bar(console) as progress:
-        audits = audit_pools([PoolBuild.of(pool, root) for pool in variants], images, ProgressBars(progress).report)
+        audits = audit_pools([PoolBuild.of(pool, root) for pool in variants], shown, ProgressBars(progress).report)
     console.print(audit_table(audits))
     for problem in filter(None, (audit.problem for audit in audits)):
         console.print(problem, markup=False, highlight=False, soft_wrap=True)
@@ -203,13 +206,13 @@ def plan(
         if note := not_exported_note(build):
             typer.echo(note, err=True)
         return
-    print_notes(console, [order_note(images, build.pool.labels)])
+    shown = _opened(images, build.pool)
     builder = PlanBuilder.find()
     console.print(str(builder))
     if builder.comparison_obstacle:
         console.print(f"plans are not compared with ONNX Runtime: {builder.comparison_obstacle}")
     with progress_bar(console) as progress:
-        results = builder.build_plans(build, settings, images, ProgressBars(progress).report)
+        results = builder.build_plans(build, settings, shown, ProgressBars(progress).report)
     console.print(plan_table(results))
     check_results(results)
 
@@ -231,3 +234,12 @@ def doctor(
     console.print(findings_table(findings))
     if not all(finding.is_ok for finding in findings):
         raise typer.Exit(1)
+
+
+def _opened(images: str | None, pool: Pool) -> ImageSource | None:
+    """Open the images to compare on, spread over the classes where these are known, and print what is left out."""
+    if images is None:
+        return None
+    source = open_images(images, pool.labels)
+    print_notes(console, source.notes)
+    return source

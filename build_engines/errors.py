@@ -7,7 +7,7 @@ BuildError
 ├── PlanError          a TensorRT plan is missing or out of date, or cannot be built here
 ├── ServedError        a served model is missing, fails, or is not the expected one
 ├── CostError          a cost is missing or impossible
-└── ImageFolderError   a folder of labelled images cannot be used
+└── ImageSourceError   a folder or list of images cannot be used
 
 Two errors stand outside of the tree, because their files are copied to where build_engines is not installed:
 EngineError (repository/runtimes/torch/engine.py), which the served model turns into Triton's own error, and
@@ -43,5 +43,5 @@ class CostError(BuildError):
     """A cost that is missing or impossible."""
 
 
-class ImageFolderError(BuildError):
-    """An unusable folder of labelled images."""
+class ImageSourceError(BuildError):
+    """An unusable folder or list of images."""

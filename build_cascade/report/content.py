@@ -107,6 +107,17 @@ class Report:
         return next(row for row in self.rows if row.kind == CASCADE)
 
     @property
+    def measure(self) -> str:
+        """What the share of correct answers is: accuracy, or agreement with a reference."""
+        return self.chosen.evaluation.measure
+
+    @property
+    def errors(self) -> str:
+        """What the other answers are called."""
+        answering = self.chosen.evaluation.reference
+        return "wrong answers" if answering is None else f"answers other than {answering}'s"
+
+    @property
     def points(self) -> tuple[Row, ...]:
         """The rows of the cascade's operating points."""
         return tuple(row for row in self.rows if row.kind == POINT)
@@ -131,7 +142,8 @@ def on_test(evaluator: Evaluator, committee: Committee, thresholds: Sequence[flo
     seen = score_cascade(problem, tuple(range(len(committee.stages))), committee.rule, thresholds)
     left = [here - there for here, there in zip(seen.reach, (*seen.reach[1:], 0), strict=True)]
     exit_rates = tuple(count / problem.images for count in left)
-    return Evaluation(problem.images, seen.right, exit_rates, seen.mean_cost, seen.worst_cost)
+    reference = evaluator.test.reference
+    return Evaluation(problem.images, seen.right, exit_rates, seen.mean_cost, seen.worst_cost, reference)
 
 
 def _single_rows(evaluator: Evaluator) -> list[Row]:

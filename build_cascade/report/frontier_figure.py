@@ -88,7 +88,7 @@ def _in_the_middle() -> dict[str, Any]:
 
 
 def _dress(axes: Axes, report: Report, title: str) -> None:
-    axes.set(xscale="log", xlabel=f"mean cost per image ({report.unit})", ylabel="accuracy (%)")
+    axes.set(xscale="log", xlabel=f"mean cost per image ({report.unit})", ylabel=f"{report.measure} (%)")
     axes.margins(x=0.08, y=0.08)
     axes.set_title(title, loc="left", fontsize=11)
     axes.grid(which="both")

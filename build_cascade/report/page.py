@@ -78,8 +78,11 @@ def _sentences(report: Report, evaluator: Evaluator, cascade: Cascade) -> dict[s
         "backbones": len(report.singles),
         "images": report.chosen.evaluation.images,
         "unit": report.unit,
+        "measure": report.measure.capitalize(),
+        "errors": report.errors,
         "headline": words.headline(report),
         "guarantee": words.guarantee(cascade),
+        "consistency": words.consistency(cascade),
         "how_chosen": words.how_chosen(evaluator, cascade, report),
         "warnings": words.warnings(evaluator, cascade),
     }
@@ -90,9 +93,15 @@ def _tables(report: Report, cascade: Cascade, images_per_s: Mapping[str, float])
         "measured": bool(images_per_s),
         "headers": headers(report),
         "rows": [Line(cells(row, report, images_per_s), row.kind == CASCADE, row.kind == POINT) for row in report.rows],
-        "star_headers": ("star", "stages", "accuracy % (95%)", report.unit, "exits %"),
+        "star_headers": ("star", "stages", f"{report.measure} % (95%)", report.unit, "exits %"),
         "stars": _stars(report),
-        "point_headers": ("", "thresholds", "accuracy % (95%)", report.unit, f"against {report.reference.name}"),
+        "point_headers": (
+            "",
+            "thresholds",
+            f"{report.measure} % (95%)",
+            report.unit,
+            f"against {report.reference.name}",
+        ),
         "points": _points(report, cascade),
     }
 

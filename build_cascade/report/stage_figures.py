@@ -66,7 +66,7 @@ def draw_coverage(report: Report, theme: Theme) -> Figure:
     axes.set(
         xlim=(_first_error(report.curves), 100.5),
         xlabel="coverage: images above a confidence (% of the test images)",
-        ylabel="risk: wrong answers among them (%)",
+        ylabel=f"risk: {report.errors} among them (%)",
     )
     axes.set_ylim(bottom=0)
     axes.grid()

@@ -15,7 +15,7 @@ from cascade_core.spec import Cascade
 
 def headers(report: Report) -> tuple[str, ...]:
     """Return the headers of the columns."""
-    return ("", "accuracy % (95%)", report.unit, "worst", "images/s", "exits %")
+    return ("", f"{report.measure} % (95%)", report.unit, "worst", "images/s", "exits %")
 
 
 def cells(row: Row, report: Report, images_per_s: Mapping[str, float]) -> tuple[str, ...]:
@@ -31,7 +31,7 @@ def cells(row: Row, report: Report, images_per_s: Mapping[str, float]) -> tuple[
 
 
 def accuracy_in_words(seen: Evaluation) -> str:
-    """Return accuracy and interval in per cent, such as 98.8 (97.4–99.4)."""
+    """Return accuracy, or agreement, and its interval in per cent, such as 98.8 (97.4–99.4)."""
     return f"{seen.accuracy:.1%} ({seen.interval[0]:.1%}–{seen.interval[1]:.1%})".replace("%", "")
 
 

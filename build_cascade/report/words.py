@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from build_cascade.evaluation import Evaluation
+from build_cascade.cascade_file import CONSISTENT_WITH
+from build_cascade.evaluation import ACCURACY, AGREEMENT, Evaluation
 from build_cascade.evaluator import Evaluator
 from build_cascade.report.content import Report
 from build_cascade.report.table import accuracy_in_words, cost_in_words
@@ -19,12 +20,39 @@ ALIKE = 0.005  # a cost that differs by less is called equal
 def headline(report: Report) -> list[str]:
     """Return what the cascade reaches, and what it saves against the reference."""
     seen, reference = report.chosen.evaluation, report.reference
+    if seen.reference is not None:
+        return _headline_by_agreement(report)
     compared = f"{reference.name}, the best single backbone on calibration"
     return [
         f"Right on {_percent(seen)} of {seen.images} test images at a mean cost of "
         f"{cost_in_words(seen.mean_cost, report)} {report.unit} per image.",
         f"That is {saving(seen, reference.evaluation)} {compared}: "
         f"{_percent(reference.evaluation)} at {cost_in_words(reference.evaluation.mean_cost, report)} {report.unit}.",
+    ]
+
+
+def _headline_by_agreement(report: Report) -> list[str]:
+    seen, reference = report.chosen.evaluation, report.reference
+    return [
+        f"Answers as {seen.reference} does on {_percent(seen)} of {seen.images} test images at a mean cost of "
+        f"{cost_in_words(seen.mean_cost, report)} {report.unit} per image.",
+        f"That is {saving(seen, reference.evaluation)} {reference.name} alone, at "
+        f"{cost_in_words(reference.evaluation.mean_cost, report)} {report.unit}.",
+    ]
+
+
+def consistency(cascade: Cascade) -> list[str]:
+    """Return what a choice without labels means and what it does not; empty if labels were used."""
+    reference = cascade.evidence.get(CONSISTENT_WITH)
+    if reference is None:
+        return []
+    share = cascade.evidence.get("agreement_on_test")
+    seen = f"; on the test images it does so on {share:.1%}" if isinstance(share, float) else ""
+    return [
+        f"It was chosen without labels, to answer as {reference} does{seen}. So it can lose at most as many right "
+        f"answers as it gives other answers than {reference}; some of those may be right where {reference} is wrong.",
+        f"This does not say how accurate {reference} is: where it is wrong, a consistent cascade is mostly wrong too. "
+        "Only labelled images can tell.",
     ]
 
 
@@ -48,10 +76,13 @@ def how_chosen(evaluator: Evaluator, cascade: Cascade, report: Report) -> list[s
     answered = _mapping(evidence.get("predicted_by"))
     made = " on ".join(str(evidence[key]) for key in ("made_by", "date") if key in evidence)
     sentences = [
-        f"Goal: {_goal(_mapping(evidence.get('goal')), cascade.cost_unit)}.",
+        f"Goal: {_goal(_mapping(evidence.get('goal')), cascade)}.",
         f"Stages and thresholds were chosen on {len(evaluator.calibration.class_ids)} calibration images; all numbers "
         f"here are from {report.chosen.evaluation.images} test images.",
         f"On calibration the cascade was right on {seen['accuracy']:.1%}." if "accuracy" in seen else "",
+        f"On calibration the cascade answered as {evidence.get(CONSISTENT_WITH)} on {seen['agreement']:.1%}."
+        if "agreement" in seen
+        else "",
         f"Rule: {_combined(cascade)}; an image exits when its confidence "
         f"({cascade.confidence.replace('_', ' ')}) reaches {thresholds_in_words(cascade.thresholds)}.",
         f"Its predictions come from {'; '.join(f'{name} on {runtime}' for name, runtime in answered.items())}."
@@ -94,12 +125,15 @@ def warnings(evaluator: Evaluator, cascade: Cascade) -> list[str]:
     ]
 
 
-def _goal(goal: dict[str, Any], unit: str) -> str:
+def _goal(goal: dict[str, Any], cascade: Cascade) -> str:
+    unit, reference = cascade.cost_unit, cascade.evidence.get(CONSISTENT_WITH)
+    measure = ACCURACY if reference is None else f"{AGREEMENT} with {reference}"
     accuracy, cost = goal.get("accuracy_at_least"), goal.get("cost_at_most")
     limit = "" if cost is None else f" at a mean cost of at most {cost:.4g} {unit}"
     if accuracy is not None:
-        return f"the cheapest cascade with an accuracy of at least {accuracy:.2%} on calibration{limit}"
-    return f"the most accurate cascade on calibration{limit}" if limit else "not recorded"
+        return f"the cheapest cascade with an {measure} of at least {accuracy:.2%} on calibration{limit}"
+    most = "most accurate cascade" if reference is None else f"cascade of the highest {measure}"
+    return f"the {most} on calibration{limit}" if limit else "not recorded"
 
 
 def _combined(cascade: Cascade) -> str:

@@ -11,6 +11,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 from build_engines.errors import BuildError
+from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.support.progress import OnProgress, ignore_progress, tracked
 
@@ -45,25 +46,25 @@ class Audit:
 
 
 def audit_pools(
-    builds: Iterable[PoolBuild], images: Path | None = None, on_progress: OnProgress = ignore_progress
+    builds: Iterable[PoolBuild], images: ImageSource | None = None, on_progress: OnProgress = ignore_progress
 ) -> list[Audit]:
     """Audit every backbone of several pools; one that fails does not stop the others.
 
     Args:
         builds: Of the pools.
-        images: A folder of labelled images to compare on; crops of two photographs if None.
+        images: Images to compare on; crops of two photographs if None.
         on_progress: Called for each backbone.
     """
     work = [built for build in builds for built in build]
     return [audit_backbone(built, images) for built in tracked(work, "checking", on_progress)]
 
 
-def audit_backbone(built: BackboneBuild, images: Path | None = None) -> Audit:
+def audit_backbone(built: BackboneBuild, images: ImageSource | None = None) -> Audit:
     """Export a backbone unless it is up to date, compare it, inspect its graph; in a process that ends afterwards.
 
     Args:
         built: The backbone, and where its file goes.
-        images: A folder of labelled images to compare on; crops of two photographs if None.
+        images: Images to compare on; crops of two photographs if None.
     """
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
         try:
@@ -72,7 +73,7 @@ def audit_backbone(built: BackboneBuild, images: Path | None = None) -> Audit:
             return Audit(built.name, problem="its process was killed, most likely because memory ran out")
 
 
-def _audit_or_problem(built: BackboneBuild, images: Path | None) -> Audit:
+def _audit_or_problem(built: BackboneBuild, images: ImageSource | None) -> Audit:
     """Catch errors in the process itself: not all of torch's can be passed to another."""
     try:
         return _audit(built, images)
@@ -82,7 +83,7 @@ def _audit_or_problem(built: BackboneBuild, images: Path | None) -> Audit:
         return Audit(built.name, problem=f"backbone {built.name!r}: {type(error).__name__}: {error}")
 
 
-def _audit(built: BackboneBuild, images: Path | None) -> Audit:
+def _audit(built: BackboneBuild, images: ImageSource | None) -> Audit:
     from build_engines.export.backbone import export_backbone  # noqa: PLC0415 (torch takes seconds)
     from build_engines.export.onnx_lint import leftovers, load_graph, unlisted_operators  # noqa: PLC0415
     from build_engines.images.samples import comparison_images  # noqa: PLC0415

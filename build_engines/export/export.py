@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from build_engines.errors import BuildError, CheckError
 from build_engines.images.canvas import Canvas
+from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.pool.manifest import ExportManifest
 from build_engines.support.progress import OnProgress, ignore_progress, tracked
@@ -30,13 +30,13 @@ class ExportResult:
 
 
 def export_pool(
-    build: PoolBuild, images: Path | Canvas | None = None, on_progress: OnProgress = ignore_progress
+    build: PoolBuild, images: ImageSource | Canvas | None = None, on_progress: OnProgress = ignore_progress
 ) -> list[ExportResult]:
     """Export every backbone of a pool that has no up-to-date ONNX file; one that is refused does not stop the others.
 
     Args:
         build: Of the pool.
-        images: To compare on: a folder of labelled images, canvases UINT8 [N, S, S, 3], or None for crops of two
+        images: To compare on: a source of images, canvases UINT8 [N, S, S, 3], or None for crops of two
             photographs.
         on_progress: Called for each backbone that is exported.
 
@@ -46,7 +46,7 @@ def export_pool(
     Raises:
         PoolError: unknown architecture or tag, known before anything is exported.
         WeightsError: weights are missing, known before as well.
-        ImageFolderError: the folder of images cannot be used.
+        ImageSourceError: none of the images can be used.
     """
     results = {built.name: ExportResult(built.name, built.manifest()) for built in build}
     missing = [built for built in build if results[built.name].manifest is None]

@@ -1,143 +1,126 @@
-"""Labelled images: a folder with one folder per class."""
+"""A folder of images, at any depth; folders named like classes say what is on the images in them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from build_engines.errors import ImageFolderError
-from build_engines.images.canvas import Canvas, UnusableImage, to_canvas
+from build_engines.errors import ImageSourceError
+from build_engines.images.source import UNLABELLED, ImageFile, ImageSource, shortened
+from build_engines.pool.class_names import match_classes
 
-EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-MAX_SHOWN = 5
+EXTENSIONS = frozenset(
+    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+SKIPPED_FOLDERS = frozenset({"__MACOSX"})  # as well as hidden ones
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """Labelled images in a fixed order: by class, then by file name.
+def open_folder(root: Path, labels: Sequence[str] | None) -> ImageSource:
+    """List the images of a folder, at any depth, by class and then by path.
 
-    Attributes:
+    An image's class is that of the nearest folder above it whose name stands for a label: its name, ignoring case, or
+    its WordNet id. Where no folder's does, and there are as many folders as labels, they are taken for the labels in
+    sorted order; otherwise the images have no labels. The notes say which.
+
+    Args:
         root: The folder.
-        paths: N image files.
-        class_ids: INT64 [N], indices into the labels.
-    """
-
-    root: Path
-    paths: tuple[Path, ...]
-    class_ids: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        """Count the images."""
-        return len(self.paths)
-
-    @property
-    def image_ids(self) -> list[str]:
-        """Each image's path, relative to the root."""
-        return [path.relative_to(self.root).as_posix() for path in self.paths]
-
-    def sample(self, count: int) -> ImageFolder:
-        """Return at most `count` of the images, evenly spaced, so that every class is represented."""
-        rows = np.unique(np.linspace(0, len(self) - 1, min(count, len(self))).round().astype(int))
-        return ImageFolder(self.root, tuple(self.paths[row] for row in rows), self.class_ids[rows])
-
-    def canvases(self, size: int, start: int = 0, stop: int | None = None) -> Canvas:
-        """Read a range of the images onto the canvas: UINT8 [n, S, S, 3].
-
-        Raises:
-            ImageFolderError: a file cannot be read as an image.
-        """
-        try:
-            return np.stack([to_canvas(path, size) for path in self.paths[start:stop]])
-        except UnusableImage as error:
-            raise ImageFolderError(f"{error}; repair or remove the file") from error
-
-
-def open_image_folder(root: Path, labels: Sequence[str]) -> ImageFolder:
-    """List the images of a folder that contains one folder per class.
-
-    Class folders are matched with the labels by name, ignoring case. Where no name matches, they are matched by order,
-    sorted by name (as ImageNet's folders are, which are named by synset); `order_note` tells the user.
+        labels: Names of the classes; None leaves every image unlabelled.
 
     Raises:
-        ImageFolderError: the folder does not exist, has more or fewer classes than labels, has a class folder without a
-            label although others have one, or a class without images.
+        ImageSourceError: the folder has no image, or some folders are named after labels and others are not.
     """
-    files = [_images(root / name) for name in _class_folders(root, labels)]
-    paths = tuple(path for group in files for path in group)
-    return ImageFolder(root, paths, np.repeat(np.arange(len(files)), [len(group) for group in files]))
+    paths, others = _files(root)
+    if not paths:
+        raise ImageSourceError(f"{root} has no image ({', '.join(sorted(EXTENSIONS))}) at any depth{_left_out(others)}")
+    images = tuple(ImageFile(path, path.relative_to(root).as_posix()) for path in paths)
+    source = ImageSource(str(root), images, np.full(len(images), UNLABELLED, np.int64))
+    if others:
+        source = replace(source, notes=(f"{root}: left out what is no image{_left_out(others)}",))
+    return source if labels is None else _classified(source, root, paths, labels)
 
 
-def order_note(root: Path | None, labels: Sequence[str]) -> str:
-    """Return a note that class folders are matched with the labels by their order alone.
+def _classified(source: ImageSource, root: Path, paths: Sequence[Path], labels: Sequence[str]) -> ImageSource:
+    folders = [path.relative_to(root).parts[:-1] for path in paths]
+    names = {name for parts in folders for name in parts}
+    classes, note = match_classes(names, labels), ""
+    are_named = not {name.casefold() for name in names}.isdisjoint(label.casefold() for label in labels)
+    if not classes and not are_named:
+        classes, note = _by_order(root, labels)
+    nearest = [next((name for name in reversed(parts) if name in classes), None) for parts in folders]
+    if classes or are_named:
+        _check_all_named(root, folders, nearest, labels, classes)
+    class_ids = np.array([UNLABELLED if name is None else classes[name] for name in nearest], np.int64)
+    order = np.argsort(np.where(class_ids == UNLABELLED, len(labels), class_ids), kind="stable")
+    notes = (*source.notes, note, _coverage(root, class_ids, labels))
+    return replace(source, class_ids=class_ids, notes=tuple(filter(None, notes))).rows(order)
 
-    Returns:
-        An empty text if they are matched by name, or there is no folder.
 
-    Raises:
-        ImageFolderError: as `open_image_folder` does.
-    """
-    if root is None:
-        return ""
-    names = _class_folders(root, labels)
-    if _share_a_name(names, labels):
-        return ""
-    return (
+def _by_order(root: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:
+    """Return the label of each folder in sorted order, and a note; nothing unless there are as many as labels."""
+    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and _is_searched(entry.name))
+    if len(names) != len(labels):
+        return {}, ""
+    return {name: index for index, name in enumerate(names)}, (
         f"{root}: no class folder has the name of a label, so the folders in sorted order are matched with the labels "
         f"in theirs: {names[0]} is {labels[0]}, …, {names[-1]} is {labels[-1]}; if that is wrong, rename the folders"
     )
 
 
-def _class_folders(root: Path, labels: Sequence[str]) -> list[str]:
-    """Return the name of each label's folder."""
-    if not root.is_dir():
-        raise ImageFolderError(f"{root} is not a folder; name one that contains one folder of images per class")
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir())
-    if len(names) != len(labels):
-        raise ImageFolderError(f"{root} has {len(names)} class folders but the pool has {len(labels)} labels")
-    if not _share_a_name(names, labels):
-        return names
-    found = _by_name(names, labels)
-    if odd := sorted(set(names) - set(found.values())):
-        left = [label for label in labels if label not in found]
-        raise ImageFolderError(
-            f"{root}: class folders are named after the labels, but no label matches {_shortened(odd)}; the labels "
-            f"without a folder are {_shortened(left)}: rename the folders"
+def _check_all_named(
+    root: Path,
+    folders: Sequence[tuple[str, ...]],
+    nearest: Sequence[str | None],
+    labels: Sequence[str],
+    classes: dict[str, int],
+) -> None:
+    odd = sorted({parts[-1] for parts, name in zip(folders, nearest, strict=True) if parts and name is None})
+    if odd:
+        taken = set(classes.values())
+        left = [label for index, label in enumerate(labels) if index not in taken]
+        raise ImageSourceError(
+            f"{root}: class folders are named after the labels, but no label matches {shortened(odd)}; the labels "
+            f"without a folder are {shortened(left)}: rename the folders, or ignore what they say with --labels none"
         )
-    return [found[label] for label in labels]
 
 
-def _share_a_name(names: Sequence[str], labels: Sequence[str]) -> bool:
-    return not {name.casefold() for name in names}.isdisjoint(label.casefold() for label in labels)
+def _coverage(root: Path, class_ids: np.typing.NDArray[np.int64], labels: Sequence[str]) -> str:
+    """Return a note on images without a class, or classes without an image; empty if there are none."""
+    unlabelled = int((class_ids == UNLABELLED).sum())
+    if unlabelled == len(class_ids):
+        return f"{root}: no folder is named after a label, so none of its {unlabelled} images has a label"
+    absent = [label for index, label in enumerate(labels) if index not in set(class_ids.tolist())]
+    parts = [f"{unlabelled} of {len(class_ids)} images have no label"] if unlabelled else []
+    if absent:
+        parts.append(f"{len(absent)} of {len(labels)} classes have no image: {shortened(absent)}")
+    return f"{root}: {'; '.join(parts)}" if parts else ""
 
 
-def _by_name(names: Sequence[str], labels: Sequence[str]) -> dict[str, str]:
-    """Return the folder of each label that has one: of the same name, or the only other one that differs in case."""
-    found = {name: name for name in set(names) & set(labels)}
-    folders, wanted = (_by_folded([one for one in some if one not in found]) for some in (names, labels))
-    unique = [key for key in wanted if len(wanted[key]) == len(folders.get(key, ())) == 1]
-    return found | {wanted[key][0]: folders[key][0] for key in unique}
+def _files(root: Path) -> tuple[list[Path], list[Path]]:
+    """Return the images below a folder, sorted, and the other files."""
+    found = sorted(_walk(root))
+    return [path for path in found if _is_image(path)], [path for path in found if not _is_image(path)]
 
 
-def _by_folded(names: Sequence[str]) -> dict[str, list[str]]:
-    grouped: dict[str, list[str]] = {}
-    for name in names:
-        grouped.setdefault(name.casefold(), []).append(name)
-    return grouped
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, names, files in os.walk(root, followlinks=True):
+        names[:] = filter(_is_searched, names)
+        yield from (Path(folder, name) for name in files if not name.startswith("."))
 
 
-def _shortened(names: Sequence[str]) -> str:
-    shown = ", ".join(repr(name) for name in names[:MAX_SHOWN])
-    return shown if len(names) <= MAX_SHOWN else f"{shown} and {len(names) - MAX_SHOWN} more"
+def _is_searched(name: str) -> bool:
+    return not name.startswith(".") and name not in SKIPPED_FOLDERS
 
 
-def _images(folder: Path) -> list[Path]:
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
-    if not images:
-        raise ImageFolderError(
-            f"class folder {folder} contains no image ({', '.join(sorted(EXTENSIONS))}); fill or remove it"
-        )
-    return images
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in EXTENSIONS
+
+
+def _left_out(others: Sequence[Path]) -> str:
+    counts = Counter(path.suffix.lower() or "no suffix" for path in others)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+    return f": {kinds}" if kinds else ""

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.datasets import load_sample_images
 
 from build_engines.images.canvas import Canvas, to_canvas
-from build_engines.images.folder import open_image_folder
+from build_engines.images.source import ImageSource
 from build_engines.pool.schema import Pool
 
 SAMPLE_CROPS = 16
 COMPARISON_IMAGES = 64
 
 
-def comparison_images(pool: Pool, given: Path | Canvas | None, count: int = COMPARISON_IMAGES) -> Canvas:
+def comparison_images(pool: Pool, given: ImageSource | Canvas | None, count: int = COMPARISON_IMAGES) -> Canvas:
     """Return images to compare networks on, UINT8 [N, S, S, 3].
 
     Args:
         pool: For its canvas and labels.
-        given: A folder of labelled images, canvases to use as they are, or None for crops of two photographs.
-        count: How many images of a folder to use.
+        given: A source of images, canvases to use as they are, or None for crops of two photographs.
+        count: How many images of a source to use.
 
     Raises:
-        ImageFolderError: the folder cannot be used.
+        ImageSourceError: none of the images can be used.
     """
     if given is None:
         return sample_canvases(pool.canvas)
-    if isinstance(given, Path):
-        return open_image_folder(given, pool.labels).sample(count).canvases(pool.canvas)
+    if isinstance(given, ImageSource):
+        return given.sample(count).usable(pool.canvas)[1]
     return given
 
 

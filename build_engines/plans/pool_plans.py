@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Self
 
 from build_engines.errors import BuildError, PlanError
+from build_engines.images.source import ImageSource
 from build_engines.plans.compare import Comparison, comparison_obstacle
 from build_engines.plans.device import find_device
 from build_engines.plans.make import check_writable, make_plan
@@ -71,7 +71,7 @@ class PlanBuilder:
         self,
         build: PoolBuild,
         settings: PlanSettings,
-        images: Path | None = None,
+        images: ImageSource | None = None,
         on_progress: OnProgress = ignore_progress,
     ) -> list[PlanResult]:
         """Build plan after plan; those that are up to date are reused, and one that fails does not stop the others.
@@ -79,12 +79,12 @@ class PlanBuilder:
         Args:
             build: Of a pool that was exported before.
             settings: For all plans.
-            images: A folder of labelled images to compare with ONNX Runtime on; None for crops of two photographs.
+            images: Images to compare with ONNX Runtime on; None for crops of two photographs.
             on_progress: Called for each backbone.
 
         Raises:
             PlanError: the folder of the plans cannot be written.
-            ImageFolderError: the folder of images cannot be used.
+            ImageSourceError: none of the images can be used.
         """
         check_writable(build.plan_folder)
         comparison = self._comparison(build.pool, images)
@@ -99,7 +99,7 @@ class PlanBuilder:
             return PlanResult(built.name, error=error)
         return PlanResult(built.name, PlanRecord.required(built), is_new)
 
-    def _comparison(self, pool: Pool, images: Path | None) -> Comparison | None:
+    def _comparison(self, pool: Pool, images: ImageSource | None) -> Comparison | None:
         if self.comparison_obstacle:
             return None
         from build_engines.images.samples import comparison_images  # noqa: PLC0415 (scikit-learn takes a second)

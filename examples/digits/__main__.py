@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from build_cascade.predictions import SPLITS
-from build_engines.images.folder import open_image_folder
+from build_engines.images.opening import open_images
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool, load_pool
 from build_engines.support.console import RESUMABLE, progress_bar
@@ -66,7 +66,7 @@ def _train(pool: Pool, folder: Path) -> None:
             train_all(
                 pool,
                 missing,
-                open_image_folder(folder, pool.labels),
+                open_images(folder, pool.labels),
                 lambda name, done, total: progress.update(tasks[name], completed=done, total=total),
             )
     console.print(f"{len(missing)} backbones trained, {len(pool.backbones) - len(missing)} reused")
@@ -79,7 +79,8 @@ def _predict(images: Path) -> None:
 
 
 def _serve(test: Path) -> None:
-    files = open_image_folder(test, [entry.name for entry in sorted(test.iterdir())]).sample(CLASSIFIED_IMAGES).paths
+    images = open_images(test, [entry.name for entry in sorted(test.iterdir())])
+    files = [test / name for name in images.sample(CLASSIFIED_IMAGES).image_ids]
 
     def ask(url: str) -> None:
         _run("cascade", "status", "--url", url)

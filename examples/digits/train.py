@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from build_engines.export.preprocessing import Preprocessing, ServedBackbone
 from build_engines.export.timm_model import create, data_config
-from build_engines.images.folder import ImageFolder
+from build_engines.images.source import ImageSource
 from build_engines.pool.schema import Backbone, Pool
 from build_engines.support.atomic_files import write_whole
 
@@ -23,7 +23,7 @@ EPOCHS = {"vit_16": 50, "mobilenetv2_48": 32, "resnet_32": 20, "efficientnet_24"
 MAX_LEARNING_RATE = 3e-3
 
 
-def train(pool: Pool, backbone: Backbone, images: ImageFolder, epochs_done: MutableMapping[str, int]) -> None:
+def train(pool: Pool, backbone: Backbone, images: ImageSource, epochs_done: MutableMapping[str, int]) -> None:
     """Train one backbone and write its weights atomically as safetensors.
 
     Args:
@@ -36,7 +36,8 @@ def train(pool: Pool, backbone: Backbone, images: ImageFolder, epochs_done: Muta
     torch.manual_seed(SEED)
     model = create(backbone)
     served = ServedBackbone(Preprocessing(pool.canvas, data_config(backbone, model)), model)
-    canvases, labels = torch.from_numpy(images.canvases(pool.canvas)), torch.from_numpy(images.class_ids)
+    usable, decoded = images.usable(pool.canvas)
+    canvases, labels = torch.from_numpy(decoded), torch.from_numpy(usable.class_ids)
     for epoch in _fit(served, canvases, labels, EPOCHS[backbone.name]):
         epochs_done[backbone.name] = epoch
     write_whole(pool.weights_file(backbone), partial(save_file, model.state_dict()))

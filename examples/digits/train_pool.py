@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 
-from build_engines.images.folder import ImageFolder
+from build_engines.images.source import ImageSource
 from build_engines.pool.schema import Backbone, Pool
 from build_engines.support.atomic_files import fingerprint, write_text_whole
 from examples.digits import train as recipe
@@ -26,7 +26,7 @@ def untrained(pool: Pool) -> list[Backbone]:
     return [backbone for backbone in pool.backbones if not _is_trained(pool, backbone)]
 
 
-def train_all(pool: Pool, backbones: list[Backbone], images: ImageFolder, on_epoch: OnEpoch) -> None:
+def train_all(pool: Pool, backbones: list[Backbone], images: ImageSource, on_epoch: OnEpoch) -> None:
     """Train backbones in parallel, one core each, writing each one's weights atomically.
 
     Args:

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image
 
-from build_cascade.predict import Collection
-from build_engines.images.folder import open_image_folder
+from build_cascade.predict import Collection, collect
+from build_engines.images.opening import open_images
 from build_engines.repository.served_model import ServedModel
 from tests.support.helpers import CANVAS, CLASSES, LABELS, random_canvases
 
@@ -18,7 +18,7 @@ def images(tmp_path):
         path = root / LABELS[place % CLASSES] / f"{place:03d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(canvas).save(path)
-    return open_image_folder(root, LABELS)
+    return open_images(root, LABELS)
 
 
 @pytest.fixture
@@ -29,4 +29,16 @@ def small(server):
 
 @pytest.fixture
 def collection(small, images, tmp_path):
-    return Collection("small", small.config, images, CANVAS, LABELS, tmp_path / "predictions")
+    return Collection("small", small.config, images, LABELS, tmp_path / "predictions")
+
+
+@pytest.fixture
+def run(server):
+    """Complete a collection; return the numbers of images done after each step."""
+
+    def run(collection):
+        seen = []
+        collect([collection], CANVAS, server.addresses.grpc, lambda done, _: seen.append(done))
+        return seen
+
+    return run

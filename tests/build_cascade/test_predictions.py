@@ -15,7 +15,7 @@ GOOD = np.full((4, 2), 0.5, np.float16)
     [
         ([0, 1, 0], {"a": GOOD}, "4 predictions but 3 labels"),
         ([0, 1, 0, 2], {"a": GOOD}, "labels must lie between 0 and 1"),
-        ([0, 1, 0, -1], {"a": GOOD}, "labels must lie between 0 and 1"),
+        ([0, 1, 0, -2], {"a": GOOD}, "labels must lie between 0 and 1"),
         ([0, 1, 0, 1], {"a": GOOD, "b": GOOD[:3]}, "different shapes"),
         ([0, 1, 0, 1], {"a": GOOD * 0.8}, "row 0 sums to 0.7998"),
         ([0, 1, 0, 1], {"a": np.where([[0], [0], [1], [0]], np.nan, GOOD).astype(np.float16)}, "row 2"),

@@ -16,8 +16,8 @@ def test_a_note_that_is_no_text_counts_as_none(tmp_path):
     assert Provenance.read(tmp_path / "small.json") is None
 
 
-def test_predictions_of_another_export_or_label_set_are_not_searched(collection, small):
-    list(collection.run(small))
+def test_predictions_of_another_export_or_label_set_are_not_searched(collection, run):
+    run(collection)
     onnx = {"small": collection.config.parameters[MADE_FROM].string_value}
     assert check_provenance([collection.folder], onnx, LABELS) == {"small": "python (model.onnx, CPU)"}
     with pytest.raises(PredictionError, match="another export, label set"):
@@ -26,10 +26,10 @@ def test_predictions_of_another_export_or_label_set_are_not_searched(collection,
         check_provenance([collection.folder], onnx, LABELS[::-1])
 
 
-def test_predictions_of_two_runtimes_are_not_searched(collection, small, tmp_path):
-    list(collection.run(small))
+def test_predictions_of_two_runtimes_are_not_searched(collection, run, tmp_path):
+    run(collection)
     config = changed_config(collection, backend="tensorrt")
-    list(changed(collection, config=config, folder=tmp_path / "test").run(small))
+    run(changed(collection, config=config, folder=tmp_path / "test"))
     onnx = {"small": config.parameters[MADE_FROM].string_value}
     with pytest.raises(PredictionError, match=r"as python \(model\.onnx, CPU\) and those of test as tensorrt"):
         check_provenance([collection.folder, tmp_path / "test"], onnx, LABELS)

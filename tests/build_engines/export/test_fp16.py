@@ -12,7 +12,7 @@ from build_engines.errors import BuildError, CheckError
 from build_engines.export.backbone import export_backbone
 from build_engines.export.fp16 import to_fp16
 from build_engines.export.parity import PROBABILITY_TOLERANCES
-from build_engines.images.folder import open_image_folder
+from build_engines.images.opening import open_images
 from build_engines.images.samples import comparison_images
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import load_pool
@@ -130,8 +130,8 @@ def test_trained_backbones_answer_in_half_precision_as_in_full(tmp_path, name):
     """What the export accepts, having seen 64 calibration images, is held on the test images."""
     pool = load_pool(ROOT / "pools" / "digits.yaml").variant(precision="fp16")
     build = PoolBuild.of(pool, tmp_path)
-    export_backbone(build[name], comparison_images(pool, DIGITS / "images" / "calibration"))
-    images = open_image_folder(DIGITS / "images" / "test", pool.labels).canvases(pool.canvas)
+    export_backbone(build[name], comparison_images(pool, open_images(DIGITS / "images" / "calibration", pool.labels)))
+    _, images = open_images(DIGITS / "images" / "test", pool.labels).usable(pool.canvas)
     full, half = (onnx_probabilities(file, images) for file in (DIGITS / "onnx" / f"{name}.onnx", build[name].onnx))
     assert np.mean(full.argmax(axis=1) == half.argmax(axis=1)) >= 0.995
     assert 0 < np.abs(full - half).max() <= 1e-2

@@ -1,0 +1,1 @@
+../../client/cascade_client/class_names.py
