@@ -34,6 +34,7 @@ def test_what_is_said_after_ctrl_c_is_true(tmp_path, monkeypatch, app, command, 
     pool = str(write_pool(tmp_path, backbone_entry("a")))
     for label in LABELS:
         (tmp_path / "images" / label).mkdir(parents=True)
+        (tmp_path / "images" / label / "0.png").touch()
     command = command.replace("POOL", pool).replace("IMAGES", str(tmp_path / "images"))
     done = CliRunner().invoke(app, [*command.split(), "--build", str(tmp_path / "build")])
     assert done.exit_code == 130
