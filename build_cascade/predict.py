@@ -25,7 +25,6 @@ from build_cascade.predictions import (
 from build_cascade.provenance import Provenance
 from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.support.atomic_files import write_text_whole
 from build_engines.support.progress import OnProgress, ignore_progress
 
 
@@ -72,7 +71,7 @@ class Collection:
         shape = (len(self.images), len(self.labels))
         partial: Probabilities = open_memmap(self._partial_file, mode="w+", dtype=np.float16, shape=shape)  # type: ignore[no-untyped-call]
         partial[:] = np.nan
-        write_text_whole(owner, self._provenance.model_dump_json())
+        self._provenance.write(owner)
         return partial
 
     def finish(self, partial: Probabilities) -> None:
@@ -91,7 +90,7 @@ class Collection:
         provenance.unlink(missing_ok=True)  # the old one must not vouch for the new file
         self._partial_file.replace(self._file)
         write_images(self.folder, self.images)
-        write_text_whole(provenance, self._provenance.model_dump_json())
+        self._provenance.write(provenance)
         self._partial_file.with_suffix(".json").unlink()
 
     @property

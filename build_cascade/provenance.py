@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from build_cascade.errors import PredictionError
 from build_engines.images.source import ImageSource
 from build_engines.repository.entry import MADE_FROM
 from build_engines.repository.served_model import runtime_of, weights_of
 from build_engines.support.atomic_files import fingerprint
+from build_engines.support.record import Record
 
 
-class Provenance(BaseModel):
+class Provenance(Record):
     """The origin of one backbone's predictions, by fingerprints.
 
     Attributes:
@@ -25,8 +24,6 @@ class Provenance(BaseModel):
         runtime: Triton's backend, the precision and the device: FP16 on a GPU does not answer as FP32 on a CPU.
         weights_sha256: Of the file that was served: the ONNX file, or what was made of it.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     onnx_sha256: str
     labels: str
@@ -52,14 +49,6 @@ class Provenance(BaseModel):
             runtime=runtime_of(config),
             weights_sha256=fingerprint(*weights_of(config).values()),
         )
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Read a provenance file; return None where it is missing or damaged."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            return None
 
 
 def check_provenance(folders: Sequence[Path], onnx_sha256: Mapping[str, str], labels: Sequence[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from build_engines.images.canvas import Canvas
 from build_engines.pool.artifacts import BackboneBuild, PoolBuild
 from build_engines.pool.manifest import ExportManifest, GraphAgreement
 from build_engines.pool.schema import Backbone
-from build_engines.support.atomic_files import sha256, write_text_whole, write_whole
+from build_engines.support.atomic_files import sha256, write_whole
 
 # In FP16 the first convolutions go back to FP32 where more than half of the tolerance is used: few images are compared.
 FP32_CONVOLUTIONS = (0, 3)
@@ -59,7 +59,7 @@ def export_backbone(built: BackboneBuild, images: Canvas) -> ExportManifest:
         graph=graphs[0],
         preprocessing=preprocessing,
     )
-    write_text_whole(built.manifest_file, manifest.model_dump_json(indent=2))
+    manifest.write(built.manifest_file)
     return manifest
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from build_engines.errors import PlanError
 from build_engines.pool.artifacts import BackboneBuild
 from build_engines.pool.schema import Backbone
 from build_engines.support.atomic_files import sha256
+from build_engines.support.record import Record
 
 USUAL_BATCH = 8
 
@@ -70,14 +70,12 @@ class PlanAgreement(BaseModel):
     class_agreement: float
 
 
-class PlanRecord(BaseModel):
+class PlanRecord(Record):
     """What a plan was built from and with, for which options, on which GPU.
 
     Attributes:
         check: Its agreement with ONNX Runtime; None where they could not be compared.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     onnx_sha256: str
     plan_sha256: str
@@ -87,14 +85,6 @@ class PlanRecord(BaseModel):
     seconds: float
     size_bytes: int
     check: PlanAgreement | None = None
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Return the record in a file, or None if there is none that can be read."""
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError):
-            return None
 
     @classmethod
     def of(cls, built: BackboneBuild) -> Self | None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
-from pathlib import Path
-from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from build_engines.pool.schema import Backbone, Pool, Precision
 from build_engines.support.atomic_files import fingerprint, sha256
+from build_engines.support.record import Record
 
 # Raise a version when the exported graph changes, so that older files are exported again.
 FORMATS: dict[Precision, str] = {"fp32": "3", "fp16": "4"}
@@ -54,7 +53,7 @@ class PreprocessingAgreement(BaseModel):
     clear_same_class: int
 
 
-class ExportManifest(BaseModel):
+class ExportManifest(Record):
     """The source of a backbone's ONNX file, the cost of an image, and the agreement with its source.
 
     Attributes:
@@ -63,21 +62,11 @@ class ExportManifest(BaseModel):
         gmacs: Multiply-accumulates of one image in units of 10⁹, preprocessing left out.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     made_of: str
     onnx_sha256: str
     gmacs: float
     graph: GraphAgreement
     preprocessing: PreprocessingAgreement
-
-    @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Return the manifest in a file, or None if there is none that can be read."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except (OSError, ValidationError):
-            return None
 
 
 def source_fingerprint(pool: Pool, backbone: Backbone) -> str:

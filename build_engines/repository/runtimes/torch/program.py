@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_engines.errors import CheckError
 from build_engines.export.parity import BATCHES, PROBABILITY_TOLERANCES
@@ -15,15 +14,14 @@ from build_engines.export.preprocessing import ServedBackbone
 from build_engines.export.source import source_of
 from build_engines.images.samples import sample_canvases
 from build_engines.pool.artifacts import BackboneBuild
-from build_engines.support.atomic_files import sha256, write_text_whole, write_whole
+from build_engines.support.atomic_files import sha256, write_whole
+from build_engines.support.record import Record
 
 EXAMPLE_BATCH = 2
 
 
-class ProgramRecord(BaseModel):
+class ProgramRecord(Record):
     """The source of an exported program, and the hash of its file."""
-
-    model_config = ConfigDict(frozen=True)
 
     made_of: str
     program_sha256: str
@@ -41,17 +39,15 @@ def make_program(built: BackboneBuild) -> Path:
         module = source_of(built).torch_module()
         write_whole(built.program, lambda aside: _write(built.name, module, built.pool.canvas, aside))
         record = ProgramRecord(made_of=built.source_fingerprint(), program_sha256=sha256(built.program))
-        write_text_whole(built.program_record_file, record.model_dump_json(indent=2))
+        record.write(built.program_record_file)
     return built.program
 
 
 def _is_current(built: BackboneBuild) -> bool:
-    try:
-        record = ProgramRecord.model_validate_json(built.program_record_file.read_bytes())
-        same_file = sha256(built.program) == record.program_sha256
-    except (OSError, ValidationError):
+    record = ProgramRecord.read(built.program_record_file)
+    if record is None or not built.program.is_file() or sha256(built.program) != record.program_sha256:
         return False
-    return same_file and record.made_of == built.source_fingerprint()
+    return record.made_of == built.source_fingerprint()
 
 
 def _write(name: str, module: ServedBackbone, canvas: int, path: Path) -> None:
