@@ -40,11 +40,11 @@ $(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 	  || { echo "Python 3.11 or 3.12 is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
-	PYTHONWARNINGS=ignore $(INSTALL) --editable '.[test,lint]' --editable client
+	PYTHONWARNINGS=ignore $(INSTALL) --editable '.[test,lint,datasets,heif]' --editable client
 	@touch $@
 
 constraints: install ## Resolve the newest releases of all dependencies into constraints.txt; test with them before committing it
-	$(BIN)/python deploy/constraints.py '.[test,lint,docs,polygraphy]' ./client
+	$(BIN)/python deploy/constraints.py '.[test,lint,docs,polygraphy,datasets,heif]' ./client
 
 demo: install ## Run an example (EXAMPLE=digits): train a small pool, choose a cascade, serve it, classify real images, report
 	$(BIN)/python -m examples.$(EXAMPLE)

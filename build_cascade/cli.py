@@ -112,11 +112,17 @@ Images = Annotated[
     str | None,
     typer.Option(help="Images, a random half of them to choose on and the rest to report on; instead of the next two."),
 ]
-CalibrationImages = Annotated[str | None, typer.Option(help="Images to choose on, such as a folder.")]
+CalibrationImages = Annotated[
+    str | None, typer.Option(help="Images to choose on: a folder, list, tar files or data set.")
+]
 TestImages = Annotated[str | None, typer.Option(help="Images to report on.")]
 MeasuredImages = Annotated[str, typer.Option("--test", help="Images to send, such as a folder; labels are not needed.")]
 Labels = Annotated[
-    str | None, typer.Option(help="`none`: the images have no labels, whatever their folders are called.")
+    str | None,
+    typer.Option(
+        help="The images' labels, as a file: path,label, or one per line for all images by name; or `none`, whatever "
+        "their folders are called."
+    ),
 ]
 
 

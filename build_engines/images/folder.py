@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from build_engines.errors import ImageSourceError
+from build_engines.images.named_classes import coverage
 from build_engines.images.source import UNLABELLED, ImageFile, ImageSource, shortened
 from build_engines.pool.class_names import match_classes
 
@@ -56,7 +57,7 @@ def _classified(source: ImageSource, root: Path, paths: Sequence[Path], labels: 
         _check_all_named(root, folders, nearest, labels, classes)
     class_ids = np.array([UNLABELLED if name is None else classes[name] for name in nearest], np.int64)
     order = np.argsort(np.where(class_ids == UNLABELLED, len(labels), class_ids), kind="stable")
-    notes = (*source.notes, note, _coverage(root, class_ids, labels))
+    notes = (*source.notes, note, coverage(class_ids, labels, str(root)))
     return replace(source, class_ids=class_ids, notes=tuple(filter(None, notes))).rows(order)
 
 
@@ -86,18 +87,6 @@ def _check_all_named(
             f"{root}: class folders are named after the labels, but no label matches {shortened(odd)}; the labels "
             f"without a folder are {shortened(left)}: rename the folders, or ignore what they say with --labels none"
         )
-
-
-def _coverage(root: Path, class_ids: np.typing.NDArray[np.int64], labels: Sequence[str]) -> str:
-    """Return a note on images without a class, or classes without an image; empty if there are none."""
-    unlabelled = int((class_ids == UNLABELLED).sum())
-    if unlabelled == len(class_ids):
-        return f"{root}: no folder is named after a label, so none of its {unlabelled} images has a label"
-    absent = [label for index, label in enumerate(labels) if index not in set(class_ids.tolist())]
-    parts = [f"{unlabelled} of {len(class_ids)} images have no label"] if unlabelled else []
-    if absent:
-        parts.append(f"{len(absent)} of {len(labels)} classes have no image: {shortened(absent)}")
-    return f"{root}: {'; '.join(parts)}" if parts else ""
 
 
 def _files(root: Path) -> tuple[list[Path], list[Path]]:

@@ -2,31 +2,76 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from build_engines.errors import ImageSourceError
+from build_engines.images import hugging_face, listed
 from build_engines.images.folder import open_folder
 from build_engines.images.source import ImageSource
+from build_engines.images.tars import open_tars
+from build_engines.images.truth import with_truth
 
 NO_LABELS = "none"
+RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def open_images(given: str | Path, labels: Sequence[str], truth: str | None = None) -> ImageSource:
     """Open images, with the classes that are known.
 
     Args:
-        given: A folder of images, at any depth.
+        given: A folder, at any depth; a list of image files (text, CSV, TSV, Parquet, or `-` for the standard input);
+            tar files as webdataset writes them (one, a folder of them, or a pattern such as `shard-{000..009}.tar`); or
+            a data set of Hugging Face's `datasets` on this machine.
         labels: Names of the classes.
-        truth: `none` to leave all images unlabelled.
+        truth: A ground-truth file, see `with_truth`; or `none` to leave all images unlabelled.
 
     Raises:
         ImageSourceError: there is no such source, it has no image, or its labels are not of the label set.
     """
+    source = _open(str(given), None if truth is not None else labels)
+    return source if truth in {None, NO_LABELS} else with_truth(source, Path(str(truth)), labels)
+
+
+def _open(given: str, labels: Sequence[str] | None) -> ImageSource:
     path = Path(given)
+    if given == listed.STDIN:
+        return listed.open_list(given, labels)
     if path.is_dir():
-        return open_folder(path, None if truth == NO_LABELS else labels)
-    raise ImageSourceError(f"{given} is not a folder; name a folder of images")
+        return _open_folder(path, labels)
+    if tars := _tars(given):
+        return open_tars(tars, given, labels)
+    if not path.is_file():
+        raise ImageSourceError(f"{given} is not a folder nor a file; name a folder of images, a list, or tar files")
+    if listed.has_images(path):
+        return hugging_face.open_dataset(path, labels)
+    if path.suffix.lower() not in listed.SUFFIXES:
+        raise ImageSourceError(
+            f"{given} is no list of images ({', '.join(sorted(listed.SUFFIXES))}), tar file or folder; for one image, "
+            "name its folder"
+        )
+    return listed.open_list(given, labels)
+
+
+def _open_folder(folder: Path, labels: Sequence[str] | None) -> ImageSource:
+    if hugging_face.is_dataset(folder):
+        return hugging_face.open_dataset(folder, labels)
+    if tars := sorted(folder.glob("*.tar")):
+        return open_tars(tars, str(folder), labels)
+    return open_folder(folder, labels)
+
+
+def _tars(given: str) -> list[Path]:
+    """Return the tar files that a path or a pattern names."""
+    if not given.endswith((".tar", ".tar.gz", ".tgz")):
+        return []
+    if found := RANGE.search(given):
+        first, last = found.groups()
+        numbers = range(int(first), int(last) + 1)
+        return [Path(f"{given[: found.start()]}{number:0{len(first)}d}{given[found.end() :]}") for number in numbers]
+    path = Path(given)
+    return [path] if path.is_file() else sorted(path.parent.glob(path.name))
 
 
 def open_splits(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, ParamSpec, TypeVar
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
+SECONDS_A_LINE = 15.0
 INTERRUPTED = 130
 RESUMABLE = "interrupted; finished work is kept: rerun to continue"
 NOT_RESUMABLE = "interrupted; rerun from the start"
@@ -26,17 +28,30 @@ def progress_bar(console: Console) -> Progress:
 
 
 class ProgressBars:
-    """The bars of one job: one for each title that its `OnProgress` callback, `report`, is called with."""
+    """The bars of one job: one for each title that its `OnProgress` callback, `report`, is called with.
 
-    def __init__(self, progress: Progress) -> None:
+    Where the output is no terminal, which shows bars at their end only, a line is printed now and then.
+    """
+
+    def __init__(self, progress: Progress, seconds_a_line: float = SECONDS_A_LINE) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
+        self._seconds_a_line = seconds_a_line
+        self._last_line_s = time.monotonic()
 
     def report(self, title: str, done: int, total: int) -> None:
         """Show how much of a total is done."""
         if title not in self._tasks:
             self._tasks[title] = self._progress.add_task(title, total=total)
         self._progress.update(self._tasks[title], completed=done)
+        if not self._progress.console.is_terminal and done < total:
+            self._print_now_and_then(f"{title}: {done} of {total}")
+
+    def _print_now_and_then(self, line: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._last_line_s >= self._seconds_a_line:
+            self._progress.console.print(line, markup=False, highlight=False)
+            self._last_line_s = now_s
 
 
 def print_notes(console: Console, notes: Iterable[str]) -> None:

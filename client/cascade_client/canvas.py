@@ -14,8 +14,17 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:  # an extra; where it is missing, the error names it
+    pass
+else:
+    register_heif_opener()
+
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 Canvas = npt.NDArray[np.uint8]
+HEAD_BYTES = 12
+HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})  # ISO/IEC 23008-12
 UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -53,11 +62,19 @@ def _opened(image: ImageLike, formats: tuple[str, ...] | None) -> Image.Image:
     try:
         opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats)
     except UnidentifiedImageError as error:
-        reason = f"expected {', '.join(formats)}" if formats else "unknown format"
+        reason = f"expected {', '.join(formats)}" if formats else _unknown_format(image)
         raise UnusableImage(f"cannot read {name} as an image: {reason}") from error
     except UNREADABLE as error:
         raise UnusableImage(f"cannot read {name} as an image: {error}") from error
     return _loaded(opened, name)
+
+
+def _unknown_format(image: str | Path | bytes) -> str:
+    with io.BytesIO(image) if isinstance(image, bytes) else Path(image).open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS:
+        return "HEIC and HEIF need the package pillow-heif; install the extra `heif`"
+    return "unknown format"
 
 
 def _loaded(picture: Image.Image, name: str) -> Image.Image:

@@ -40,6 +40,7 @@ class Description:
         reach: How the cascade reaches its stages: `in_process` or `bls`.
         stages: In the order in which they run.
         operating_points: The thresholds of each, for all stages but the last.
+        labels: Names of the classes, in the order of the class ids; empty if the server does not tell.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Description:
     reach: str
     stages: tuple[StageDescription, ...]
     operating_points: Mapping[str, tuple[float | str, ...]]
+    labels: tuple[str, ...] = ()
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self:
@@ -62,4 +64,5 @@ class Description:
                 for stage in content["stages"]
             ),
             operating_points={name: tuple(point["thresholds"]) for name, point in content["operating_points"].items()},
+            labels=tuple(content.get("labels", ())),
         )

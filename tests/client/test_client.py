@@ -187,6 +187,7 @@ def test_the_description_is_the_served_cascades(client, tiny_cascade):
         name: point.thresholds for name, point in tiny_cascade.operating_points.items()
     }
     assert (described.name, described.confidence) == (tiny_cascade.name, tiny_cascade.confidence)
+    assert described.labels == tiny_cascade.labels
     assert described.reach in {"in_process", "bls"}
 
 

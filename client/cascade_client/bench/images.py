@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cascade_client.class_names import match_classes
 from cascade_client.errors import BenchError
 
 EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -19,68 +20,49 @@ Ids = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Labelled:
-    """Image files, each with the name of its class folder.
+    """Image files and their classes.
 
     Attributes:
-        paths: N image files, spread evenly over the classes.
-        folders: N names of class folders.
-        classes: The names of all class folders, sorted.
+        paths: N image files, spread evenly over the classes that have any.
+        class_ids: INT64 [N], the class of each.
     """
 
     paths: tuple[Path, ...]
-    folders: tuple[str, ...]
-    classes: tuple[str, ...]
-
-    def class_ids(self, answered: Mapping[int, str]) -> Ids:
-        """Return the class of each image, INT64 [N].
-
-        Args:
-            answered: The class ids, with their labels, that the cascade has answered. Folders are matched with labels
-                by name, ignoring case; if no name matches, the folders sorted by name are the class ids in order.
-
-        Raises:
-            BenchError: some folder names match labels and others do not.
-        """
-        order = dict(enumerate(self.classes))
-        answered = {class_id: self._spelt(label) for class_id, label in answered.items()}
-        by_name = set(answered.values()) & set(self.classes)
-        if by_name and any(order.get(class_id) != label for class_id, label in answered.items()):
-            order = self._order_by_name(answered)
-        ids = {name: class_id for class_id, name in order.items()}
-        return np.array([ids[folder] for folder in self.folders], dtype=np.int64)
-
-    def _spelt(self, label: str) -> str:
-        """Return a label in the spelling of the one class folder that equals it but for case."""
-        alike = [name for name in self.classes if name.casefold() == label.casefold()]
-        return alike[0] if len(alike) == 1 else label
-
-    def _order_by_name(self, answered: Mapping[int, str]) -> dict[int, str]:
-        left_ids = [class_id for class_id in range(len(self.classes)) if class_id not in answered]
-        left_names = sorted(set(self.classes) - set(answered.values()))
-        if len(left_ids) != len(left_names) or len(left_names) > 1:
-            raise BenchError(
-                f"cannot match the class folders {', '.join(left_names[:5])} with labels: the cascade answers "
-                f"{', '.join(sorted(set(answered.values()))[:5])}; name the folders like its labels, or provide more "
-                "images"
-            )
-        return {**answered, **dict(zip(left_ids, left_names, strict=True))}
+    class_ids: Ids
 
 
-def open_labelled(root: Path, classes: int, most: int) -> Labelled:
+def open_labelled(root: Path, labels: Sequence[str], most: int) -> Labelled:
     """List at most `most` images of a folder with one subfolder per class, spread evenly over the classes.
 
+    Subfolders are matched with labels by name, ignoring case, or by WordNet id; classes may have no images. If none
+    matches and there is one for every label, they are taken for the labels in sorted order.
+
     Raises:
-        BenchError: the folder does not exist, has not one subfolder per class, or one of them has no image.
+        BenchError: the folder does not exist or has no images, or a subfolder has the name of no label.
     """
     if not root.is_dir():
         raise BenchError(f"{root} is not a folder; expected one with a subfolder of images per class")
-    folders = sorted(entry for entry in root.iterdir() if entry.is_dir())
-    if len(folders) != classes:
-        raise BenchError(f"{root} has {len(folders)} class folders but the cascade has {classes} classes")
-    found = [(path, folder.name) for folder in folders for path in _images(folder)]
+    folders = {entry.name: _images(entry) for entry in sorted(root.iterdir()) if entry.is_dir()}
+    classes = _classes([name for name in folders if folders[name]], [*folders], labels, root)
+    found = sorted((class_id, path) for name, class_id in classes.items() for path in folders[name])
+    if not found:
+        raise BenchError(f"the subfolders of {root} have no images ({', '.join(sorted(EXTENSIONS))})")
     rows = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
-    paths, names = zip(*(found[row] for row in rows), strict=True)
-    return Labelled(paths, names, tuple(folder.name for folder in folders))
+    class_ids, paths = zip(*(found[row] for row in rows), strict=True)
+    return Labelled(paths, np.array(class_ids, dtype=np.int64))
+
+
+def _classes(filled: Sequence[str], names: Sequence[str], labels: Sequence[str], root: Path) -> dict[str, int]:
+    """Return the class of each subfolder with images."""
+    classes = match_classes(filled, labels)
+    if not classes and len(names) == len(labels):
+        return {name: class_id for class_id, name in enumerate(names) if name in filled}
+    if odd := [name for name in filled if name not in classes]:
+        raise BenchError(
+            f"{root}: {len(odd)} of {len(filled)} class folders have the name of none of the cascade's {len(labels)} "
+            f"labels: {', '.join(odd[:5])}; name them like its labels, such as {', '.join(labels[:5])}"
+        )
+    return classes
 
 
 def rows_at_mix(exit_stages: Ids, mix: Sequence[float] | None, count: int) -> Ids:
@@ -118,9 +100,4 @@ def exit_mix(exit_stages: Ids, stages: int) -> list[float]:
 
 
 def _images(folder: Path) -> list[Path]:
-    images = sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)
-    if not images:
-        raise BenchError(
-            f"class folder {folder} has no images ({', '.join(sorted(EXTENSIONS))}); add some or remove it"
-        )
-    return images
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)

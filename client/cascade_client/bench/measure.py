@@ -17,7 +17,7 @@ from cascade_client.bench.result import ProbedRun, Result, Run
 from cascade_client.bench.served import Model, Server, models_beside
 from cascade_client.canvas import Canvas, UnusableImage, to_canvas
 from cascade_client.client import CascadeClient, Status
-from cascade_client.contract import CLASS_ID, EXIT_STAGE, LABEL
+from cascade_client.contract import CLASS_ID, EXIT_STAGE
 from cascade_client.errors import BenchError
 
 TIMES_CHANCE = 2.0
@@ -45,9 +45,10 @@ def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress) -> Resul
         cascade = Model(plan.cascade, status.canvas, status.max_batch_size, CLASS_ID)
         models = [cascade, *models_beside(server, cascade, plan.ensembles, plan.backbones)]
         _check_batches(plan, models)
-        labelled = open_labelled(plan.images, status.classes, plan.most_images)
+        labelled = open_labelled(plan.images, _labels(client), plan.most_images)
         canvases = _canvases(labelled, status.canvas, on_progress)
-        answers, exits, truth = _classify(server, cascade, canvases, labelled)
+        answers, exits = _classify(server, cascade, canvases)
+        truth = labelled.class_ids
         top1 = {cascade.name: float(np.mean(answers == truth))}
         _check_above_chance(top1[cascade.name], status)
         for done, model in enumerate(models[1:], start=1):
@@ -114,12 +115,22 @@ def _canvases(labelled: Labelled, size: int, on_progress: OnProgress) -> Canvas:
     return np.stack(canvases)
 
 
-def _classify(server: Server, cascade: Model, canvases: Canvas, labelled: Labelled) -> tuple[Ids, Ids, Ids]:
-    """Return the cascade's answers, their exit stages and the true classes, INT64 [N] each."""
-    outputs = server.ask(cascade, canvases, [CLASS_ID, EXIT_STAGE, LABEL])
-    class_ids, exit_stages, labels = (output[:, 0] for output in outputs)
-    answered = {int(class_id): label.decode() for class_id, label in zip(class_ids, labels, strict=True)}
-    return class_ids.astype(np.int64), exit_stages.astype(np.int64), labelled.class_ids(answered)
+def _labels(client: CascadeClient) -> tuple[str, ...]:
+    described = client.description
+    if described is None or not described.labels:
+        raise BenchError(
+            f"{client.url}: model {client.model!r} is of a version that does not tell its labels; run build-engines "
+            "repository and restart the server"
+        )
+    return described.labels
+
+
+def _classify(server: Server, cascade: Model, canvases: Canvas) -> tuple[Ids, Ids]:
+    """Return the cascade's answers and their exit stages, INT64 [N] each."""
+    class_ids, exit_stages = (
+        output[:, 0].astype(np.int64) for output in server.ask(cascade, canvases, [CLASS_ID, EXIT_STAGE])
+    )
+    return class_ids, exit_stages
 
 
 def _rounds(

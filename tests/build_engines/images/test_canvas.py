@@ -87,3 +87,18 @@ def test_arrays_are_taken_as_they_are(array):
 def test_what_is_no_image_is_refused(image, says):
     with pytest.raises(UnusableImage, match=says):
         to_canvas(image, 16)
+
+
+def test_heic_without_its_reader_names_the_extra(monkeypatch, tmp_path):
+    head = b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"
+    (tmp_path / "phone.heic").write_bytes(head)
+    monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
+    for image in (head, tmp_path / "phone.heic"):
+        with pytest.raises(UnusableImage, match="need the package pillow-heif; install the extra `heif`"):
+            to_canvas(image, 8)
+
+
+def test_heic_is_read_where_its_reader_is_installed(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), (200, 30, 30))).save(tmp_path / "phone.heic")
+    np.testing.assert_allclose(to_canvas(tmp_path / "phone.heic", 8)[4, 4], (200, 30, 30), atol=12)

@@ -122,7 +122,7 @@ def test_images_at_any_depth_need_no_labels(tmp_path):
     source = open_images(tmp_path, ["cat", "dog", "eel"])
     assert source.image_ids == ["2023/summer/beach/0.png", "holiday/0.png"]
     assert source.class_ids.tolist() == [UNLABELLED, UNLABELLED]
-    assert source.notes == (f"{tmp_path}: no folder is named after a label, so none of its 2 images has a label",)
+    assert source.notes == (f"{tmp_path}: none of its 2 images has a label",)
 
 
 def test_images_beside_class_folders_have_no_label(tmp_path):

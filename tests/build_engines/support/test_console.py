@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from importlib.metadata import PackageNotFoundError, version
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from build_cascade import cli as choosing
 from build_engines import cli as building
+from build_engines.support.console import ProgressBars, progress_bar
 from tests.support.helpers import LABELS, backbone_entry, write_pool
 
 GOES_ON, STARTS_ANEW = "interrupted; finished work is kept: rerun to continue", "interrupted; rerun from the start"
@@ -50,3 +53,13 @@ def test_the_version_is_that_of_the_distribution_or_there_is_none(monkeypatch, a
 
     monkeypatch.setattr("build_engines.support.console.version", not_found)
     assert CliRunner().invoke(app, ["--version"]).output == "triton-cascades (not installed)\n"
+
+
+def test_progress_is_printed_in_lines_where_there_is_no_terminal():
+    for terminal, lines in ((False, ["predicting test: 1 of 3", "predicting test: 2 of 3"]), (True, [])):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+        with progress_bar(console) as progress:
+            for done in (1, 2, 3):
+                ProgressBars(progress, seconds_a_line=0).report("predicting test", done, 3)
+        written = console.file.getvalue()
+        assert [line for line in written.splitlines() if " of " in line] == lines

@@ -119,7 +119,7 @@ def test_without_server_program_or_images_it_says_so(server, images, stand_in, t
     done = bench(server, images, "--perf-analyzer", tmp_path / "missing", "--no-plots")
     assert "make perf-analyzer" in done.stderr
     done = bench(server, tmp_path, "--perf-analyzer", stand_in, "--no-plots")
-    assert "has 0 class folders" in done.stderr
+    assert "have no images" in done.stderr
     done = bench(server, images, "--perf-analyzer", stand_in, "--no-plots", "--url", "127.0.0.1:1")
     assert "is the server running?" in done.stderr
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cascade_client.bench import perf_analyzer
-from cascade_client.bench.images import Labelled, exit_mix, open_labelled, rows_at_mix
+from cascade_client.bench.images import exit_mix, open_labelled, rows_at_mix
 from cascade_client.bench.perf_analyzer import Level, Measured, PerfAnalyzer, write_data
 from cascade_client.bench.result import Line, percentile, with_speed_up
 from cascade_client.errors import BenchError
@@ -106,40 +106,48 @@ def test_a_mix_without_an_image_for_a_stage_is_refused():
         rows_at_mix(np.array([1, 1, 3]), (1, 1, 1), 9)
 
 
+def class_folders(root, *names, images=1):
+    for name in names:
+        (root / name).mkdir()
+        for place in range(images):
+            Image.new("RGB", (2, 2)).save(root / name / f"{place}.png")
+    return root
+
+
 @pytest.mark.parametrize(
-    ("answered", "folders", "expected"),
+    ("labels", "folders", "expected"),
     [
-        ({0: "ant", 2: "cat"}, ("ant", "bee", "cat"), [0, 1, 2]),  # sorted like the labels
-        ({0: "cat", 1: "ant"}, ("ant", "bee", "cat"), [1, 2, 0]),  # by name; the one left over is bee
-        ({0: "Cat", 1: "ANT"}, ("ant", "bee", "cat"), [1, 2, 0]),  # the same, but for case
-        ({0: "cat", 1: "Cat"}, ("Cat", "cat"), [1, 0]),  # two that differ in case alone
-        ({0: "tench", 1: "shark"}, ("n01", "n02", "n03"), [0, 1, 2]),  # named by synset: in order
+        (("tench", "shark", "ray"), ("n01", "n02", "n03"), [0, 1, 2]),  # in order
+        (("cat", "ant", "bee"), ("ant", "bee", "cat"), [0, 1, 2]),
+        (("Cat", "ANT", "bee"), ("ant", "cat"), [0, 1]),  # but for case; and no image of a bee
+        (("cat", "Cat"), ("Cat", "cat"), [0, 1]),  # two that differ in case alone
+        (tuple(map(str, range(1000))), ("n15075141", "n01440764"), [0, 999]),  # by WordNet id
     ],
 )
-def test_class_folders_are_matched(answered, folders, expected):
-    assert Labelled((), folders, folders).class_ids(answered).tolist() == expected
+def test_class_folders_are_matched_and_classes_may_be_absent(tmp_path, labels, folders, expected):
+    opened = open_labelled(class_folders(tmp_path, *folders), labels, 10)
+    assert opened.class_ids.tolist() == expected
+    if "n01" not in folders and len(labels) < 1000:
+        assert [path.parent.name.casefold() for path in opened.paths] == [labels[row].casefold() for row in expected]
 
 
-@pytest.mark.parametrize("answered", [{0: "cat"}, {0: "cat", 1: "wolf", 2: "ant"}])
-def test_class_folders_that_cannot_be_matched_are_refused(answered):
-    folders = ("ant", "bee", "cat")
-    with pytest.raises(BenchError, match="cannot match the class folders"):
-        Labelled((), folders, folders).class_ids(answered)
+def test_class_folders_that_cannot_be_matched_are_refused(tmp_path):
+    class_folders(tmp_path, "ant", "wolf")
+    with pytest.raises(BenchError, match=r"1 of 2 class folders have the name of none .* labels: wolf; .* such as ant"):
+        open_labelled(tmp_path, ("ant", "bee", "cat"), 4)
+    with pytest.raises(BenchError, match="2 of 2 class folders"):
+        open_labelled(tmp_path, ("bee", "cat", "dog"), 4)
 
 
 def test_a_folder_of_images_is_spread_over_the_classes(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        for place in range(10):
-            Image.new("RGB", (2, 2)).save(tmp_path / name / f"{place}.png")
-    assert open_labelled(tmp_path, 2, 4).folders == ("a", "a", "b", "b")
-    with pytest.raises(BenchError, match="2 class folders but the cascade has 3"):
-        open_labelled(tmp_path, 3, 4)
-    with pytest.raises(BenchError, match="is not a folder"):
-        open_labelled(tmp_path / "nowhere", 2, 4)
+    class_folders(tmp_path, "a", "b", images=10)
+    assert open_labelled(tmp_path, "ab", 4).class_ids.tolist() == [0, 0, 1, 1]
     (tmp_path / "c").mkdir()
-    with pytest.raises(BenchError, match="c has no images"):
-        open_labelled(tmp_path, 3, 4)
+    assert open_labelled(tmp_path, "abc", 4).class_ids.tolist() == [0, 0, 1, 1]
+    with pytest.raises(BenchError, match="is not a folder"):
+        open_labelled(tmp_path / "nowhere", "ab", 4)
+    with pytest.raises(BenchError, match="have no images"):
+        open_labelled(tmp_path / "c", "ab", 4)
 
 
 def line(model, top1, images_per_s):

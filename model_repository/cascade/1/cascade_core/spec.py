@@ -213,14 +213,14 @@ class Cascade:
 
 
 def describe(cascade: Cascade, *, in_process: bool) -> str:
-    """Return what the server tells of a cascade, as JSON: cascade.json without labels and evidence, and how it is run.
+    """Return what the server tells of a cascade, as JSON: cascade.json without evidence, and how it is run.
 
     Args:
         cascade: What is served.
         in_process: Whether its stages run in its own process; if not, through BLS.
     """
     content = dataclasses.asdict(cascade)
-    told = ("name", "mode", "combine", "confidence", "cost_unit", "stages")
+    told = ("name", "mode", "combine", "confidence", "cost_unit", "labels", "stages")
     points = {name: {"thresholds": point.thresholds} for name, point in cascade.operating_points.items()}
     reach = REACHES[2] if in_process else REACHES[1]
     return json.dumps({name: content[name] for name in told} | {"operating_points": points, "reach": reach})

@@ -1,0 +1,263 @@
+"""Whatever people bring: lists, ground-truth files, tar files, data sets; and what is wrong with them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from build_engines.errors import ImageSourceError
+from build_engines.images.canvas import UnusableImage
+from build_engines.images.opening import open_images
+from build_engines.images.source import UNLABELLED
+from build_engines.pool.class_names import imagenet_1k_wnids
+from build_engines.pool.labels import imagenet_1k
+
+LABELS = ["ant", "bee", "cat"]
+
+
+def colour(number):
+    return (40 * number, 10, 200 - 40 * number)
+
+
+@pytest.fixture
+def flat(tmp_path):
+    """Four images, each of its own colour, without class folders; one name has a space and a comma."""
+    folder = tmp_path / "flat"
+    folder.mkdir()
+    for number, name in enumerate(("a.png", "b.png", "c d, e.png", "f.png")):
+        Image.new("RGB", (6, 6), colour(number)).save(folder / name)
+    return folder
+
+
+def pixels(source):
+    """Which of the colours each image has."""
+    decoded = [source.decode(row, 4) for row in range(len(source))]
+    return [None if isinstance(one, UnusableImage) else int(one[0, 0, 0]) // 40 for one in decoded]
+
+
+def write_csv(path, rows, delimiter=","):
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+    return path
+
+
+NAMED = [("f.png", "cat"), ("a.png", "Bee"), ("c d, e.png", "0"), ("b.png", "")]
+CLASSES = [2, 1, 0, UNLABELLED]
+
+
+@pytest.mark.parametrize("header", [("path", "label"), ("File_Name", "class_id"), None])
+@pytest.mark.parametrize("suffix", ["csv", "tsv"])
+def test_tables_of_paths_and_labels(flat, header, suffix):
+    rows = NAMED if header is None else [header, *NAMED]
+    source = open_images(write_csv(flat / f"list.{suffix}", rows, "\t" if suffix == "tsv" else ","), LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([3, 0, 2, 1], CLASSES)
+    assert source.image_ids == [name for name, _ in NAMED]
+    assert source.notes == (f"{flat / f'list.{suffix}'}: 1 of 4 images have no label",)
+
+
+def test_a_text_file_of_paths_relative_to_itself_or_absolute(flat):
+    (flat.parent / "list.txt").write_text(f"flat/b.png\n\n  flat/c d, e.png\n{flat / 'a.png'}\n")
+    source = open_images(flat.parent / "list.txt", LABELS)
+    assert (pixels(source), source.labelled) == ([1, 2, 0], 0)
+
+
+def test_a_text_file_with_labels_after_the_paths(flat):
+    (flat / "val.txt").write_text("b.png 2\nc d, e.png\tant\na.png cat\n")
+    source = open_images(flat / "val.txt", LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([1, 2, 0], [2, 0, 2])
+
+
+def test_paths_on_the_standard_input(flat, monkeypatch):
+    monkeypatch.chdir(flat)
+    monkeypatch.setattr("sys.stdin", io.StringIO("b.png\na.png\n"))
+    source = open_images("-", LABELS)
+    assert (source.origin, pixels(source)) == ("standard input", [1, 0])
+
+
+def test_parquet_of_paths_and_labels(flat):
+    pandas = pytest.importorskip("pandas")
+    rows = [(name, label or None) for name, label in NAMED]
+    pandas.DataFrame(rows, columns=["path", "label"]).to_parquet(flat / "list.parquet")
+    source = open_images(flat / "list.parquet", LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([3, 0, 2, 1], CLASSES)
+
+
+def test_files_that_a_list_names_and_that_do_not_exist_are_named_and_the_others_used(flat):
+    source = open_images(
+        write_csv(flat / "list.csv", [("path", "label"), ("gone.png", "ant"), ("b.png", "bee")]), LABELS
+    )
+    assert "1 of 2 listed files do not exist: 'gone.png'" in source.notes[0]
+    assert pixels(source) == [None, 1]
+    assert "gone.png" in source.reasons([0])[0]
+    with pytest.raises(ImageSourceError, match=r"none of the 1 files .* such as 'x\.png'; paths are relative to"):
+        open_images(write_csv(flat / "list.csv", [("x.png",)]), LABELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("list.csv", "path,label\na.png,ant\nb.png,wolf\n", r"1 labels are not in the label set, the first of image 2"),
+        ("list.csv", "path,label\na.png,3\n", r"'3'; write labels as .* or numbers from 0 to 2"),
+        ("list.csv", "path,label\na.png\n", "row 2: fewer columns than the header"),
+        ("list.csv", "", "lists no image"),
+        ("list.txt", "\n", "lists no image"),
+        ("list.parquet", "no parquet", "as Parquet"),
+        ("a.mp4", "", "is no list of images"),
+        ("a.tar", "no tar", "as a tar file"),
+        ("a.tar.gz", "no tar", "if it is compressed, unpack it"),
+    ],
+)
+def test_lists_that_cannot_be_used_are_refused(flat, name, text, says):
+    (flat / name).write_text(text)
+    with pytest.raises(ImageSourceError, match=says):
+        open_images(flat / name, LABELS)
+
+
+def test_what_does_not_exist_is_named(tmp_path):
+    with pytest.raises(ImageSourceError, match=r"nowhere\.csv is not a folder nor a file"):
+        open_images(tmp_path / "nowhere.csv", LABELS)
+
+
+# Ground-truth files
+
+
+def truth_of(flat, name, text):
+    (flat.parent / name).write_text(text)
+    return open_images(flat, LABELS, str(flat.parent / name))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("truth.txt", "cat\nbee\n0\nant\n", [2, 1, 0, 0]),  # one per line, by name
+        ("truth.txt", "flat/b.png 2\na.png 0\n", [0, 2, UNLABELLED, UNLABELLED]),
+        ("truth.csv", 'path,label\n"c d, e.png",bee\nb,ant\n', [UNLABELLED, 0, 1, UNLABELLED]),
+        (
+            "truth.csv",
+            "ImageId,PredictionString\na,cat 85 1 499 272 \nb,bee 1 2 3 4 5 6 7 8\n",
+            [2, 1, *[UNLABELLED] * 2],
+        ),
+    ],
+)
+def test_a_ground_truth_file_labels_a_flat_folder(flat, name, text, expected):
+    source = truth_of(flat, name, text)
+    assert (pixels(source), source.class_ids.tolist()) == ([0, 1, 2, 3], expected)
+
+
+def test_a_ground_truth_file_that_does_not_fit_is_refused(flat):
+    with pytest.raises(ImageSourceError, match=r"has 3 labels without names, and .*flat 4 images"):
+        truth_of(flat, "truth.txt", "cat\nbee\nant\n")
+    with pytest.raises(ImageSourceError, match=r"names none of the images of .*flat: it has 'x.png' and .* 'a.png'"):
+        truth_of(flat, "truth.csv", "path,label\nx.png,cat\n")
+
+
+def test_imagenets_own_numbers_are_looked_up_in_its_development_kit(flat):
+    from scipy.io import savemat
+
+    wnids, truth = imagenet_1k_wnids(), flat.parent / "ILSVRC2012_validation_ground_truth.txt"
+    truth.write_text("2\n1\n2\n1\n")
+    with pytest.raises(ImageSourceError, match=r"in an order of its own; put its meta\.mat beside it"):
+        open_images(flat, imagenet_1k(), str(truth))
+    kind = [("ILSVRC2012_ID", float), ("WNID", object), ("num_children", float)]
+    synsets = np.array([(1, wnids[7], 0), (2, wnids[5], 0), (1001, "n00000001", 2)], kind)
+    savemat(flat.parent / "meta.mat", {"synsets": synsets})
+    assert open_images(flat, imagenet_1k(), str(truth)).class_ids.tolist() == [5, 7, 5, 7]
+
+
+# Tar files
+
+
+def write_tar(path, samples, mode="w"):
+    with tarfile.open(path, mode) as tar:
+        for name, content in samples.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return path
+
+
+def png(number):
+    written = io.BytesIO()
+    Image.new("RGB", (6, 6), colour(number)).save(written, "png")
+    return written.getvalue()
+
+
+@pytest.fixture
+def shards(tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    write_tar(folder / "x-000.tar", {"s/0.png": png(0), "s/0.cls": b"2\n", "s/1.input.png": png(1), "s/1.txt": b"hi"})
+    write_tar(
+        folder / "x-001.tar", {"s/2.json": json.dumps({"label": "bee"}).encode(), "s/2.png": png(2), "s/3.png": b"?"}
+    )
+    return folder
+
+
+@pytest.mark.parametrize("given", ["", "x-{000..001}.tar", "x-*.tar"])
+def test_shards_of_images(shards, given):
+    source = open_images(shards / given if given else shards, LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([0, 1, 2, None], [2, UNLABELLED, 1, UNLABELLED])
+    assert source.image_ids[1] == "x-000.tar/s/1.input.png"
+    assert source.reasons([3])[0].startswith("x-001.tar/s/3.png: cannot read these bytes")
+
+
+def test_one_shard_and_what_is_wrong_with_shards(shards):
+    assert pixels(open_images(shards / "x-000.tar", LABELS)) == [0, 1]
+    with pytest.raises(ImageSourceError, match="has no image"):
+        open_images(write_tar(shards / "y.tar", {"a.txt": b""}), LABELS)
+    with pytest.raises(ImageSourceError, match=r"cannot read .*x-002\.tar"):
+        open_images(shards / "x-{000..002}.tar", LABELS)
+
+
+# Data sets of Hugging Face
+
+
+@pytest.fixture
+def datasets(tmp_path, monkeypatch):
+    library = pytest.importorskip("datasets")
+    monkeypatch.setattr(library.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    return library
+
+
+def labelled_dataset(datasets, flat):
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["cat", "bee"])})
+    files = [str(flat / name) for name in ("b.png", "a.png", "f.png")]
+    return datasets.Dataset.from_dict({"image": files, "label": [0, 1, -1]}, features=kinds)
+
+
+@pytest.mark.parametrize("stored", ["saved", "parquet", "parquet file"])
+def test_a_stored_data_set_gives_images_and_labels_by_name(datasets, flat, tmp_path, stored):
+    place = tmp_path / "set"
+    if stored == "saved":
+        labelled_dataset(datasets, flat).save_to_disk(place)
+    else:
+        (place / "data").mkdir(parents=True)
+        labelled_dataset(datasets, flat).to_parquet(place / "data" / "part.parquet")
+    source = open_images(place / "data" / "part.parquet" if stored == "parquet file" else place, LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([1, 0, 3], [2, 1, UNLABELLED])
+    assert source.images[0].version == open_images(source.origin, LABELS).images[0].version
+
+
+def test_an_image_folder_with_metadata(datasets, flat):
+    write_csv(flat / "metadata.csv", [("file_name", "label"), ("b.png", "bee"), ("a.png", "cat"), ("f.png", "ant")])
+    source = open_images(flat, LABELS)
+    named = dict(zip(source.image_ids, source.class_ids.tolist(), strict=True))
+    assert sorted(named.values()) == [0, 1, 2]
+    assert dict(zip(pixels(source), source.class_ids.tolist(), strict=True)) == {1: 1, 0: 2, 3: 0}
+
+
+def test_a_data_set_of_several_splits_or_without_images_is_refused(datasets, flat, tmp_path):
+    dataset = labelled_dataset(datasets, flat)
+    datasets.DatasetDict(train=dataset, test=dataset).save_to_disk(tmp_path / "two")
+    with pytest.raises(ImageSourceError, match="has the splits train, test; name the folder of one"):
+        open_images(tmp_path / "two", LABELS)
+    assert len(open_images(tmp_path / "two" / "test", LABELS)) == 3
+    dataset.remove_columns("image").save_to_disk(tmp_path / "none")
+    with pytest.raises(ImageSourceError, match="no column of images; its columns are label"):
+        open_images(tmp_path / "none", LABELS)
