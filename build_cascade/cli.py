@@ -13,10 +13,12 @@ from build_cascade.cascade_file import CONSISTENT_WITH, as_cascade, write_cascad
 from build_cascade.choosing import choose_cascade, choose_greedily
 from build_cascade.errors import ChoiceError, PredictionError
 from build_cascade.evaluator import Evaluator
+from build_cascade.expectation import expectation_notes, expected_table
 from build_cascade.frontier_file import read_frontier
 from build_cascade.goal import BEST, parse_goal, parse_reference
 from build_cascade.guarantee import parse_consistency, parse_guarantee
 from build_cascade.imported import import_pool, read_npy_pairs, read_npz_folder
+from build_cascade.measured_choice import measured_choice_note
 from build_cascade.predict import CollectedSplit, collect_split
 from build_cascade.predictions import SPLITS
 from build_cascade.report.content import Report
@@ -226,6 +228,9 @@ def search(
     if unfinished := _unfinished(progress):
         console.print(f"interrupted: the best of {unfinished}", style="yellow")
     _write(file, build, selection, evaluator)
+    if certified is None:
+        frontier = read_frontier(build.frontier)
+        print_notes(console, [measured_choice_note(evaluator, selection.candidate, frontier, goal.accuracy_at_least)])
 
 
 @app.command()
@@ -289,6 +294,7 @@ def report(
     measured = ServedThroughput.read(build, file)
     images_per_s = measured.images_per_s if measured else {}
     console.print(table(made, chosen, images_per_s))
+    print_notes(console, [made.measured_note])
     page = write_report(made, evaluator, chosen, images_per_s, output or _report_folder(build, file))
     console.print(f"page: {page}", soft_wrap=True)
 
@@ -340,6 +346,9 @@ def _write(output: Path, build: PoolBuild, selection: Selection, evaluator: Eval
     if note:
         console.print(note, soft_wrap=True)
     console.print(f"guarantee: {selection.guarantee}", soft_wrap=True)
+    console.print(expected_table(evaluator, selection))
+    for line in expectation_notes(evaluator, selection):
+        console.print(line, soft_wrap=True)
 
 
 def _in_words(cascade: Cascade) -> str:

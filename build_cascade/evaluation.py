@@ -51,6 +51,11 @@ class Evaluation:
         """The 95 % Wilson interval of the accuracy."""
         return wilson_interval(self.correct, self.images)
 
+    def mean_cost_by(self, costs: Mapping[str, float], stages: Sequence[str]) -> float:
+        """Return the mean cost by other costs of the stages: Σ cost(k)·P(reached k)."""
+        reached = np.cumsum(self.exit_rates[::-1])[::-1]
+        return float(np.dot([costs[name] for name in stages], reached))
+
     def as_dict(self) -> dict[str, object]:
         """Return what cascade.json keeps as evidence."""
         return {

@@ -14,6 +14,7 @@ from build_cascade.imported import read_imported
 from build_cascade.predictions import SPLITS, Predictions
 from build_cascade.provenance import check_provenance
 from build_engines.costs.costs import Costs
+from build_engines.errors import CostError
 from build_engines.pool.artifacts import PoolBuild
 
 COUNTED = "multiply-accumulates of the exported graph, attention included"
@@ -29,6 +30,7 @@ class Evaluator:
         calibration: What cascades are chosen on.
         test: What they are reported on.
         costs: Of an image in each backbone.
+        other_costs: In the other unit, if known: measured ones where `costs` are counted, and the other way round.
         predicted_by: The runtime that answered, by backbone; empty where predictions were imported.
         notes: What the user should know: which images have no label, and what stands for labels.
         collected: The predictions of both splits on all images, with the labels that are known; None for the above.
@@ -38,6 +40,7 @@ class Evaluator:
     test: Predictions
     costs: Costs
     predicted_by: Mapping[str, str] = field(default_factory=dict)
+    other_costs: Costs | None = None
     notes: tuple[str, ...] = ()
     collected: tuple[Predictions, Predictions] | None = None
 
@@ -58,13 +61,19 @@ class Evaluator:
         given = None if costs_file is None else Costs.read(costs_file).only(names)
         if build.imported.is_dir():
             predictions, costs = read_imported(build.imported, names)
-            return cls(*predictions.split(CALIBRATION_SHARE, SPLIT_SEED), given or costs).judged()
+            read = cls(
+                *predictions.split(CALIBRATION_SHARE, SPLIT_SEED),
+                given or costs,
+                other_costs=_other(given, costs, None),
+            )
+            return read.judged()
         manifests = {built.name: built.require_manifest() for built in build}
         onnx = {name: manifest.onnx_sha256 for name, manifest in manifests.items()}
         predicted_by = check_provenance([build.predictions(split) for split in SPLITS], onnx, build.pool.labels)
         calibration, test = (Predictions.read(build.predictions(split), names) for split in SPLITS)
         counted = Costs({name: manifest.gmacs for name, manifest in manifests.items()}, source=COUNTED)
-        return cls(calibration, test, given or counted, predicted_by).judged()
+        other = _other(given, counted, _measured(build, names))
+        return cls(calibration, test, given or counted, predicted_by, other).judged()
 
     def judged(self, consistent_with: str | None = None) -> Self:
         """Return the evaluator with something to judge by on both splits, and notes on what that is.
@@ -111,6 +120,21 @@ class Evaluator:
             return self.calibration.reference
         names = sorted(self.calibration.names, key=lambda name: self.costs[name])
         return max(names, key=lambda name: self.on_calibration(Committee.of([name])).correct)
+
+
+def _measured(build: PoolBuild, names: Sequence[str]) -> Costs | None:
+    """Return the costs that build-cascade measure keeps, None if there are none of all backbones."""
+    try:
+        return Costs.read(build.measured_costs).only(names)
+    except CostError:
+        return None
+
+
+def _other(given: Costs | None, counted: Costs, measured: Costs | None) -> Costs | None:
+    """Return the costs to show beside those that are used."""
+    if given is None:
+        return measured
+    return counted if given.unit != counted.unit else None
 
 
 def _label_notes(collected: Predictions, judged: Predictions, split: str) -> list[str]:

@@ -11,9 +11,12 @@ from build_cascade.errors import ChoiceError
 from build_cascade.evaluation import Evaluation
 from build_cascade.evaluator import Evaluator
 from build_cascade.exhaustive.frontier import score_cascade
+from build_cascade.measured_choice import measured_choice_note
 from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
 from build_cascade.report.log_spacing import log_spaced
+from build_cascade.selection import NO_GUARANTEE
+from build_engines.costs.costs import Costs
 from cascade_core.contract import CASCADE
 from cascade_core.spec import MAX_STAGES, Cascade
 
@@ -31,6 +34,7 @@ class Row:
     name: str
     kind: str
     evaluation: Evaluation
+    stages: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Report:
         reference: The backbone that the cascade is compared with.
         factor: Converts a cost into `unit`.
         unit: Of the costs shown.
+        other_costs: In the other unit, if known; shown as well.
+        measured_note: Whether measured costs would choose otherwise; may be empty.
     """
 
     rows: tuple[Row, ...]
@@ -69,6 +75,8 @@ class Report:
     reference: Row
     factor: float
     unit: str
+    other_costs: Costs | None
+    measured_note: str
 
     @classmethod
     def of(cls, evaluator: Evaluator, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
@@ -99,6 +107,8 @@ class Report:
             reference=_reference(evaluator, cascade, rows),
             factor=evaluator.costs.shown()[0],
             unit=evaluator.costs.shown()[1],
+            other_costs=evaluator.other_costs,
+            measured_note=_measured_note(evaluator, cascade, frontier),
         )
 
     @property
@@ -148,15 +158,16 @@ def on_test(evaluator: Evaluator, committee: Committee, thresholds: Sequence[flo
 
 def _single_rows(evaluator: Evaluator) -> list[Row]:
     by_cost = sorted(evaluator.test.names, key=lambda name: evaluator.costs[name])
-    singles = [Row(name, SINGLE, on_test(evaluator, Committee.of([name]))) for name in by_cost]
+    singles = [Row(name, SINGLE, on_test(evaluator, Committee.of([name])), (name,)) for name in by_cost]
     everyone = Committee.of(by_cost)
-    return [*singles, Row(ENSEMBLE, "ensemble", on_test(evaluator, everyone, everyone.ensemble_thresholds))]
+    seen = on_test(evaluator, everyone, everyone.ensemble_thresholds)
+    return [*singles, Row(ENSEMBLE, "ensemble", seen, everyone.stages)]
 
 
 def _cascade_rows(evaluator: Evaluator, cascade: Cascade, committee: Committee) -> list[Row]:
-    chosen = Row(CASCADE, CASCADE, on_test(evaluator, committee, cascade.thresholds))
+    chosen = Row(CASCADE, CASCADE, on_test(evaluator, committee, cascade.thresholds), committee.stages)
     points = [
-        Row(f"  {name}", POINT, on_test(evaluator, committee, cascade.thresholds_at(name)))
+        Row(f"  {name}", POINT, on_test(evaluator, committee, cascade.thresholds_at(name)), committee.stages)
         for name in cascade.operating_points
     ]
     return [chosen, *points]
@@ -167,6 +178,17 @@ def _reference(evaluator: Evaluator, cascade: Cascade, rows: Sequence[Row]) -> R
     name = noted.get("backbone") if isinstance(noted, dict) else None
     singles = {row.name: row for row in rows if row.kind == SINGLE}
     return singles[name] if name in singles else singles[evaluator.best_single()]
+
+
+def _measured_note(evaluator: Evaluator, cascade: Cascade, frontier: Sequence[Candidate]) -> str:
+    committee, thresholds = committee_of(cascade), cascade.thresholds
+    if cascade.evidence.get("guarantee") != NO_GUARANTEE:  # it was not the cheapest that was chosen
+        return ""
+    seen = evaluator.on_calibration(committee, thresholds)
+    goal = cascade.evidence.get("goal")
+    floor = goal.get("accuracy_at_least") if isinstance(goal, dict) else None
+    chosen = Candidate(committee, thresholds, seen.correct, seen.mean_cost)
+    return measured_choice_note(evaluator, chosen, frontier, floor)
 
 
 def _check_known(stages: Sequence[str], evaluator: Evaluator) -> None:

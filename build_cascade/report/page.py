@@ -84,7 +84,7 @@ def _sentences(report: Report, evaluator: Evaluator, cascade: Cascade) -> dict[s
         "guarantee": words.guarantee(cascade),
         "consistency": words.consistency(cascade),
         "how_chosen": words.how_chosen(evaluator, cascade, report),
-        "warnings": words.warnings(evaluator, cascade),
+        "warnings": [*filter(None, [report.measured_note]), *words.warnings(evaluator, cascade)],
     }
 
 

@@ -15,7 +15,8 @@ from cascade_core.spec import Cascade
 
 def headers(report: Report) -> tuple[str, ...]:
     """Return the headers of the columns."""
-    return ("", f"{report.measure} % (95%)", report.unit, "worst", "images/s", "exits %")
+    other = (report.other_costs.shown()[1],) if report.other_costs else ()
+    return ("", f"{report.measure} % (95%)", report.unit, "worst", *other, "images/s", "exits %")
 
 
 def cells(row: Row, report: Report, images_per_s: Mapping[str, float]) -> tuple[str, ...]:
@@ -25,9 +26,15 @@ def cells(row: Row, report: Report, images_per_s: Mapping[str, float]) -> tuple[
         accuracy_in_words(row.evaluation),
         cost_in_words(row.evaluation.mean_cost, report),
         cost_in_words(row.evaluation.worst_cost, report),
+        *_by_other_costs(row, report),
         f"{images_per_s[row.name]:.0f}" if row.name in images_per_s else "",
         exits_in_words(row.evaluation) if row.kind in {CASCADE, POINT} else "",
     )
+
+
+def _by_other_costs(row: Row, report: Report) -> tuple[str, ...]:
+    costs = report.other_costs
+    return (f"{row.evaluation.mean_cost_by(costs, row.stages) * costs.shown()[0]:.3g}",) if costs else ()
 
 
 def accuracy_in_words(seen: Evaluation) -> str:

@@ -117,6 +117,9 @@ def warnings(evaluator: Evaluator, cascade: Cascade) -> list[str]:
             0,
             "Nothing is guaranteed: the best of many cascades on calibration is usually a little worse on new images.",
         )
+    if evaluator.other_costs is not None:
+        other = evaluator.other_costs
+        sentences.append(f"Costs in {other.shown()[1]} are the stages' added up; their source: {other.source}.")
     if evaluator.costs.unit == MS:
         return [*sentences, "Milliseconds are valid for the machine and the load under which they were measured."]
     return [
