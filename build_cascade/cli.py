@@ -27,6 +27,7 @@ from build_cascade.report.table import table
 from build_cascade.search_space import DEFAULT_CONFIDENCES, SearchSpace
 from build_cascade.selection import Selection
 from build_cascade.served_throughput import ServedThroughput, measure_served
+from build_engines.costs.throughput import LIMIT_S
 from build_engines.errors import BuildError
 from build_engines.images.opening import open_images, open_splits
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
@@ -126,6 +127,8 @@ Labels = Annotated[
         "their folders are called."
     ),
 ]
+Again = Annotated[bool, typer.Option("--again", help="Measure even if what is served was measured before.")]
+LimitS = Annotated[float, typer.Option(min=0, help="Seconds for each row until no further round starts.")]
 
 
 @app.callback(help=__doc__)
@@ -262,6 +265,8 @@ def measure(
     url: Url = DEFAULT_URL,
     root: Root = BUILD_ROOT,
     cascade: CascadeFile = None,
+    again: Again = False,
+    limit_s: LimitS = LIMIT_S,
 ) -> None:
     """Measure the images per second of each served backbone, of all of them, and of the cascade."""
     build = PoolBuild.open(pool, root)
@@ -269,9 +274,10 @@ def measure(
     images = open_images(test, build.pool.labels)
     print_notes(console, images.notes)
     with progress_bar(console) as progress:
-        measured = measure_served(build, images, url, file, ProgressBars(progress).report)
-    if not measured:
-        console.print(f"{build.throughput}: reused")
+        report_progress = ProgressBars(progress).report
+        measured, is_new = measure_served(build, images, url, file, report_progress, again=again, limit_s=limit_s)
+    console.print(f"{build.throughput}: {'measured' if is_new else 'reused'}; {measured.in_words}", soft_wrap=True)
+    print_notes(console, measured.notes())
     console.print(f"milliseconds per image, for search --costs: {build.measured_costs}", soft_wrap=True)
 
 
@@ -292,10 +298,12 @@ def report(
     evaluator = _judged(Evaluator.read(build, costs), None if consistent_with is None else str(consistent_with))
     made = Report.of(evaluator, chosen, read_frontier(build.frontier))
     measured = ServedThroughput.read(build, file)
-    images_per_s = measured.images_per_s if measured else {}
-    console.print(table(made, chosen, images_per_s))
-    print_notes(console, [made.measured_note])
-    page = write_report(made, evaluator, chosen, images_per_s, output or _report_folder(build, file))
+    rows = measured.rows if measured else {}
+    console.print(table(made, chosen, rows))
+    if measured:
+        console.print(f"images/s: {measured.in_words}", soft_wrap=True)
+    print_notes(console, [made.measured_note, *(measured.notes() if measured else [])])
+    page = write_report(made, evaluator, chosen, rows, output or _report_folder(build, file))
     console.print(f"page: {page}", soft_wrap=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from build_cascade.errors import ChoiceError
 from build_cascade.report.content import ENSEMBLE
 from build_engines.costs import throughput
-from build_engines.costs.latency import as_costs
+from build_engines.costs.latency import BY_TRITON, IN_PROCESS, as_costs
+from build_engines.costs.throughput import NARROW, Conditions, Route, Throughput
+from build_engines.errors import ServedError
 from build_engines.images.canvas import Canvas
 from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import PoolBuild
@@ -20,14 +24,19 @@ from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
 from build_engines.support.atomic_files import fingerprint, write_text_whole
 from build_engines.support.progress import OnProgress, ignore_progress
-from cascade_core.contract import CASCADE, PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
+from cascade_core.contract import ALONE_SUFFIX, CASCADE, DESCRIPTION, PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
 from cascade_core.gating import replay
-from cascade_core.spec import Cascade, read_cascade
+from cascade_core.spec import MAX_STAGES, REACHES, Cascade, read_cascade
 
 MEASURED_IMAGES = 256
 CONFIDENCE_TOLERANCE = 0.01  # between one batch and another
 SAME_SHARE = 0.95  # of the images: near a threshold, rounding decides
 SERVE_CASCADE = "serve this cascade.json (make serve), or load the cascade again"
+
+UNLIKE = (
+    "the cascade runs its stages in process, backbones are called through Triton: their speeds do not compare; serve "
+    "each as a cascade of one stage with build-engines repository --alone, and measure again"
+)
 
 Confidences = npt.NDArray[np.float32]  # [N, K], NaN where a stage did not run
 
@@ -38,14 +47,39 @@ class ServedThroughput(BaseModel):
     Attributes:
         made_of: Fingerprint of the exports and the cascade.
         served_as: Fingerprint of Triton's configurations: runtime, file, instances, batching.
-        images_per_s: By backbone, and of `ENSEMBLE` and `CASCADE`.
+        load: How the models were called, in words.
+        conditions: When, and on how busy a machine.
+        rows: By backbone, and of `ENSEMBLE` and `CASCADE`.
     """
 
     model_config = ConfigDict(frozen=True)
 
     made_of: str
     served_as: str
-    images_per_s: dict[str, float]
+    load: str
+    conditions: Conditions
+    rows: dict[str, Throughput]
+
+    @property
+    def in_words(self) -> str:
+        """How, when, and on how busy a machine it was measured."""
+        return f"{self.load}; {self.conditions.in_words}"
+
+    def notes(self) -> list[str]:
+        """Return what keeps the figures from being compared; empty if nothing does."""
+        wide = [name for name, row in self.rows.items() if not row.is_narrow]
+        ways = {row.served for row in self.rows.values()}
+        return [
+            *(
+                [f"the machine was busy ({self.conditions.in_words}); measure --again when it is idle"]
+                * self.conditions.is_busy
+            ),
+            *(
+                [f"still wider than ± {NARROW:.0%} when the time was up: {', '.join(wide)}; give more --limit-s"]
+                * bool(wide)
+            ),
+            *([UNLIKE] * (len(ways) > 1)),
+        ]
 
     @classmethod
     def read(cls, build: PoolBuild, cascade: Path) -> Self | None:
@@ -79,12 +113,31 @@ def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
 
 
 def measure_served(
-    build: PoolBuild, images: ImageSource, url: str, cascade: Path, on_progress: OnProgress = ignore_progress
-) -> bool:
+    build: PoolBuild,
+    images: ImageSource,
+    url: str,
+    cascade: Path,
+    on_progress: OnProgress = ignore_progress,
+    *,
+    again: bool = False,
+    limit_s: float = throughput.LIMIT_S,
+) -> tuple[ServedThroughput, bool]:
     """Measure all that is served, on images that need no labels; keep images per second, and milliseconds as costs.
 
+    Each backbone is measured as its cascade of one stage where that is served and its stage is reached as the
+    cascade's are.
+
+    Args:
+        build: Of the pool.
+        images: To send.
+        url: host:port of Triton's gRPC service.
+        cascade: The served cascade.json.
+        on_progress: Called after each round.
+        again: Whether to measure even if what is served was measured before.
+        limit_s: Seconds for each row, after which no further round starts.
+
     Returns:
-        False where what is served was measured before, and is reused.
+        What was measured, and whether it was just now rather than before.
 
     Raises:
         ServedError: something is not served, or not made of the last export.
@@ -93,23 +146,55 @@ def measure_served(
         ImageSourceError: none of the images can be used.
     """
     configs = served_configs(build, url)
-    with ServedModel(url, CASCADE, SERVE_CASCADE) as served:
-        served_as = _served_as([*configs.values(), served.config])
+    routes = _routes(build.pool, url)
+    served_as = _served_as(url, configs, routes)
     earlier = ServedThroughput.read(build, cascade)
-    if earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
-        return False
+    if not again and earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
+        return earlier, False
     _, canvases = images.sample(MEASURED_IMAGES).usable(build.pool.canvas)
     check_served(read_cascade(cascade), canvases, url)
-    rates = throughput.measure(url, _routes(build.pool), canvases, on_progress)
-    measured = ServedThroughput(made_of=_made_of(build, cascade), served_as=served_as, images_per_s=rates)
-    as_costs(rates, throughput.DEFAULT_LOAD, configs).write(build.measured_costs)
+    conditions, load = Conditions.now(), throughput.DEFAULT_LOAD
+    rows = throughput.measure(url, routes, canvases, on_progress, load, limit_s)
+    measured = ServedThroughput(
+        made_of=_made_of(build, cascade), served_as=served_as, load=load.in_words, conditions=conditions, rows=rows
+    )
+    as_costs(rows, load, configs, conditions).write(build.measured_costs)
     write_text_whole(build.throughput, measured.model_dump_json(indent=1))
-    return True
+    return measured, True
 
 
-def _routes(pool: Pool) -> dict[str, list[str]]:
-    names = [backbone.name for backbone in pool.backbones]
-    return {**{name: [name] for name in names}, ENSEMBLE: names, CASCADE: [CASCADE]}
+def _routes(pool: Pool, url: str) -> dict[str, Route]:
+    """Return the routes to measure, the backbones reached as the cascade's stages are if they are served so."""
+    reach = _reach(url, CASCADE, MAX_STAGES)
+    way = IN_PROCESS if reach == REACHES[2] else BY_TRITON
+    singles = {}
+    for backbone in pool.backbones:
+        alone = backbone.name + ALONE_SUFFIX
+        is_alike = way == IN_PROCESS and _reach(url, alone, 1) == reach
+        singles[backbone.name] = Route.to_cascade(alone, way) if is_alike else Route((backbone.name,), BY_TRITON)
+    return {**singles, **_ensemble(list(singles.values())), CASCADE: Route.to_cascade(CASCADE, way)}
+
+
+def _ensemble(singles: list[Route]) -> dict[str, Route]:
+    """Return the route through all backbones, if all of them are asked for the same."""
+    models = tuple(name for route in singles for name in route.models)
+    if len({route.served for route in singles}) > 1:
+        return {}
+    return {ENSEMBLE: Route(models, singles[0].served, singles[0].output)}
+
+
+def _reach(url: str, model: str, most_stages: int) -> str | None:
+    """Return how a served cascade reaches its stages; None if it is not served, or has more stages."""
+    try:
+        with ServedModel(url, model, SERVE_CASCADE) as served:
+            side = served.config.input[0].dims[0]
+            answer = served.infer(np.zeros((1, side, side, 3), np.uint8), DESCRIPTION)
+    except ServedError:
+        if model == CASCADE:
+            raise
+        return None
+    described = json.loads(answer[0, 0])
+    return str(described["reach"]) if len(described["stages"]) <= most_stages else None
 
 
 def _same_share(served: Confidences, expected: Confidences) -> float:
@@ -124,8 +209,12 @@ def _answers(url: str, model: str, canvases: Canvas, output: TensorSpec, batch: 
         )
 
 
-def _served_as(configs: list[Any]) -> str:
-    return fingerprint(*(config.SerializeToString(deterministic=True).hex() for config in configs))
+def _served_as(url: str, configs: Mapping[str, Any], routes: Mapping[str, Route]) -> str:
+    """Return a fingerprint of what is measured, and how it is served."""
+    ways = [f"{name} {' '.join(route.models)} {route.served}" for name, route in routes.items()]
+    with ServedModel(url, CASCADE, SERVE_CASCADE) as served:
+        all_configs = [*configs.values(), served.config]
+    return fingerprint(*ways, *(config.SerializeToString(deterministic=True).hex() for config in all_configs))
 
 
 def _made_of(build: PoolBuild, cascade: Path) -> str:

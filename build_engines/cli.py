@@ -62,6 +62,13 @@ Encoded = Annotated[
 ]
 MaxPixels = Annotated[int, typer.Option(min=2, help="The largest encoded image that is decoded, as width x height.")]
 
+Alone = Annotated[
+    bool,
+    typer.Option(
+        "--alone",
+        help="Also serve every backbone as a cascade of one stage, NAME_alone: speeds compare like with like.",
+    ),
+]
 BatchSizes = Annotated[
     list[int] | None,
     typer.Option(min=1, help="Measure milliseconds per image in requests of this many images; may be repeated."),
@@ -129,10 +136,11 @@ def repository(
     precision: ServedPrecision = None,
     encoded: Encoded = True,
     max_pixels: MaxPixels = MAX_PIXELS,
+    alone: Alone = False,
 ) -> None:
     """Write the Triton entries of all exported backbones, of the cascade, and of its image decoder."""
     build = PoolBuild.open(pool, root)
-    for entry in write_repository(build, output, runtime, precision, encoded, max_pixels):
+    for entry in write_repository(build, output, runtime, precision, encoded, max_pixels, alone):
         console.print(str(entry))
     print_notes(console, foreign_entry_notes(output, build.pool))
 

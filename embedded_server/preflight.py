@@ -15,8 +15,8 @@ from google.protobuf import text_format
 from pytriton.utils.distribution import get_stub_path
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
-from cascade_core.contract import CASCADE, CASCADE_FILE, DECODE, ENTRIES, IMAGE, PROBABILITIES
-from cascade_core.spec import Cascade, SpecError, Stage, read_cascade
+from cascade_core.contract import CASCADE, CASCADE_FILE, DECODE, IMAGE, PROBABILITIES
+from cascade_core.spec import Cascade, SpecError, Stage, is_backbone_entry, read_cascade
 from embedded_server.errors import EmbeddedServerError
 
 MINIMUM_GLIBC = (2, 35)
@@ -138,13 +138,13 @@ def check_decode(repository: Path, cascade: Cascade) -> None:
 
 
 def backbones(repository: Path) -> list[str]:
-    """List the repository's backbones: all entries except the cascade's own.
+    """List the repository's backbones: all entries except cascades and what belongs to them.
 
     Raises:
         EmbeddedServerError: there are none.
     """
-    entries = {path.parent.name for path in repository.glob("*/config.pbtxt")}
-    names = sorted(entries - ENTRIES)
+    entries = [path.parent for path in repository.glob("*/config.pbtxt")]
+    names = sorted(entry.name for entry in entries if is_backbone_entry(entry))
     if not names:
         raise EmbeddedServerError(
             f"{repository} contains no backbones; write their entries with build-engines repository"

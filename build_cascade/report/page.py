@@ -15,6 +15,7 @@ from build_cascade.report import frontier_figure, stage_figures, words
 from build_cascade.report.content import POINT, Report
 from build_cascade.report.style import DARK, LIGHT, Drawing, as_data, save_png
 from build_cascade.report.table import accuracy_in_words, cells, cost_in_words, exits_in_words, headers
+from build_engines.costs.throughput import Throughput
 from build_engines.support.atomic_files import write_text_whole
 from cascade_core.contract import CASCADE
 from cascade_core.spec import Cascade
@@ -32,7 +33,7 @@ class Line:
 
 
 def write_report(
-    report: Report, evaluator: Evaluator, cascade: Cascade, images_per_s: Mapping[str, float], folder: Path
+    report: Report, evaluator: Evaluator, cascade: Cascade, measured: Mapping[str, Throughput], folder: Path
 ) -> Path:
     """Write figures and page into a folder; return the page.
 
@@ -40,7 +41,7 @@ def write_report(
         report: What to show.
         evaluator: What it was made with: how many images, which costs.
         cascade: With its evidence.
-        images_per_s: As measured, by the rows' names; may be empty.
+        measured: Throughput, by the rows' names; may be empty.
         folder: Created if it does not exist.
     """
     drawings = _drawings(report, cascade)
@@ -56,7 +57,7 @@ def write_report(
     figures = {
         name: {"light": as_data(drawing, LIGHT), "dark": as_data(drawing, DARK)} for name, drawing in drawings.items()
     }
-    content = _sentences(report, evaluator, cascade) | _tables(report, cascade, images_per_s)
+    content = _sentences(report, evaluator, cascade) | _tables(report, cascade, measured)
     write_text_whole(folder / PAGE, template.render(figures=figures, **content))
     return folder / PAGE
 
@@ -88,11 +89,11 @@ def _sentences(report: Report, evaluator: Evaluator, cascade: Cascade) -> dict[s
     }
 
 
-def _tables(report: Report, cascade: Cascade, images_per_s: Mapping[str, float]) -> dict[str, Any]:
+def _tables(report: Report, cascade: Cascade, measured: Mapping[str, Throughput]) -> dict[str, Any]:
     return {
-        "measured": bool(images_per_s),
-        "headers": headers(report),
-        "rows": [Line(cells(row, report, images_per_s), row.kind == CASCADE, row.kind == POINT) for row in report.rows],
+        "measured": bool(measured),
+        "headers": headers(report, measured),
+        "rows": [Line(cells(row, report, measured), row.kind == CASCADE, row.kind == POINT) for row in report.rows],
         "star_headers": ("star", "stages", f"{report.measure} % (95%)", report.unit, "exits %"),
         "stars": _stars(report),
         "point_headers": (

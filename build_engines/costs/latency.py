@@ -9,13 +9,14 @@ import numpy as np
 
 from build_engines.costs import throughput
 from build_engines.costs.costs import MS, Costs
-from build_engines.costs.throughput import Load
+from build_engines.costs.throughput import Conditions, Load, Route, Throughput
 from build_engines.errors import ServedError
 from build_engines.images.canvas import Canvas
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.served_model import runtime_of, served_configs
 from build_engines.support.progress import OnProgress, ignore_progress
 
+BY_TRITON, IN_PROCESS = "by Triton", "in process"  # how a network is reached
 REQUESTS = 4  # different ones, sent over and over
 
 
@@ -42,26 +43,32 @@ def measure_costs(
     configs = served_configs(build, url)
     for name, config in configs.items():
         _check_batches(name, config, loads)
-    routes = {name: [name] for name in configs}
+    routes = {name: Route((name,), BY_TRITON) for name in configs}
     measured = {}
     for load in loads:
+        conditions = Conditions.now()
         rates = throughput.measure(url, routes, _noise(build.pool.canvas, load), on_progress, load)
-        measured[load.batch_images] = as_costs(rates, load, configs)
+        measured[load.batch_images] = as_costs(rates, load, configs, conditions)
         measured[load.batch_images].write(build.costs_at(load.batch_images))
     return measured
 
 
-def as_costs(images_per_s: Mapping[str, float], load: Load, configs: Mapping[str, Any]) -> Costs:
+def as_costs(
+    measured: Mapping[str, Throughput], load: Load, configs: Mapping[str, Any], conditions: Conditions
+) -> Costs:
     """Convert rates to milliseconds per image of each backbone, with what was measured.
 
     Args:
-        images_per_s: Of each backbone, at least.
+        measured: Of each backbone, at least.
         load: How they were called.
         configs: Triton's configuration of every backbone.
+        conditions: When, and on how busy a machine.
     """
     measured_by = {name: runtime_of(config) for name, config in configs.items()}
-    source = f"{load.in_words}, by Triton's backend {' and '.join(sorted(set(measured_by.values())))}"
-    return Costs({name: 1000 / images_per_s[name] for name in configs}, MS, source, measured_by)
+    by = " and ".join(sorted(set(measured_by.values())))
+    ways = " and ".join(sorted({measured[name].served for name in configs}))
+    source = f"{load.in_words}, {ways}, by Triton's backend {by}, {conditions.in_words}"
+    return Costs({name: 1000 / measured[name].images_per_s for name in configs}, MS, source, measured_by)
 
 
 def _check_batches(name: str, config: Any, loads: Sequence[Load]) -> None:  # noqa: ANN401 (protobuf)

@@ -13,7 +13,7 @@ from build_engines.doctor.plan_fit import REBUILD, inspect_plan
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.entry import MADE_FROM, SHA256, VERSION
 from build_engines.support.atomic_files import sha256
-from cascade_core.contract import ENTRIES
+from cascade_core.spec import is_backbone_entry
 
 BACKENDS = ("onnxruntime", "python", "tensorrt")
 PLAN_RECORD = "plan.json"
@@ -29,7 +29,7 @@ def read_entries(repository: Path) -> tuple[dict[str, ModelConfig], list[Finding
     entries, findings = {}, []
     for path in sorted(repository.glob("*/config.pbtxt")):
         name = path.parent.name
-        if name in ENTRIES or name.startswith("."):
+        if name.startswith(".") or not is_backbone_entry(path.parent):
             continue
         try:
             entries[name] = text_format.Parse(path.read_text(), ModelConfig())

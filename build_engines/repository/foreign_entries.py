@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from build_engines.pool.schema import Pool
-from cascade_core.contract import CASCADE, CASCADE_FILE, ENTRIES
-from cascade_core.spec import Cascade, SpecError, read_cascade
+from cascade_core.contract import ALONE_SUFFIX, CASCADE, CASCADE_FILE, ENTRIES
+from cascade_core.spec import Cascade, SpecError, is_backbone_entry, read_cascade
 
 
 def foreign_entry_notes(repository: Path, pool: Pool) -> list[str]:
@@ -21,8 +21,14 @@ def encoded_canvas(repository: Path, pool: Pool) -> int:
 
 
 def _entries(repository: Path, pool: Pool) -> list[str]:
-    folders = {path.parent.name for path in repository.glob("[!.]*/config.pbtxt")}
-    if not (others := sorted(folders - ENTRIES - _names(pool))):
+    entries = [path.parent for path in repository.glob("[!.]*/config.pbtxt")]
+    alone = {name + ALONE_SUFFIX for name in _names(pool)}
+    of_pool = (
+        ENTRIES
+        | _names(pool)
+        | {entry.name for entry in entries if entry.name in alone and not is_backbone_entry(entry)}
+    )
+    if not (others := sorted({entry.name for entry in entries} - of_pool)):
         return []
     return [
         f"{repository} also contains {', '.join(others)}, not of this pool: Triton loads every entry; if they are not "

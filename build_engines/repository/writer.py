@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from build_engines.pool.artifacts import PoolBuild
+from build_engines.repository.alone import remove_alone, write_alone
 from build_engines.repository.backbone_entry import backbone_entry
 from build_engines.repository.cascade_entry import put_cascade
 from build_engines.repository.encoded import MAX_PIXELS, remove_encoded, write_encoded
@@ -20,6 +21,7 @@ def write_repository(
     precision: str | None = None,
     encoded: bool = True,
     max_pixels: int = MAX_PIXELS,
+    alone: bool = False,
 ) -> list[WrittenEntry]:
     """Write the entries of a pool whose backbones were exported; nothing is written unless all of them can be served.
 
@@ -30,9 +32,10 @@ def write_repository(
         precision: Other than the runtime's default, where the served files leave it open: one of `PRECISIONS`.
         encoded: Whether the cascade also takes encoded images; if not, the entries for that are removed.
         max_pixels: Larger encoded images are rejected before they are decoded.
+        alone: Whether every backbone is also served as a cascade of one stage; if not, such entries are removed.
 
     Returns:
-        The entries of the backbones, then those for encoded images.
+        The entries of the backbones, then of those alone, then those for encoded images.
 
     Raises:
         BuildError: unknown runtime or precision, a backbone that the runtime cannot serve, or one whose ONNX file,
@@ -42,6 +45,10 @@ def write_repository(
     entries = [backbone_entry(built, runtime, precision) for built in build]
     written = [write_hashed_entry(output, config, files) for config, files in entries]
     put_cascade(output)
+    if alone:
+        written += write_alone(build, output)
+    else:
+        remove_alone(build, output)
     if not encoded:
         remove_encoded(output)
         return written

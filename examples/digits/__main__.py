@@ -36,7 +36,7 @@ def main() -> None:
     _write_images(images)
     _train(pool, images / "train")
     _run("build-engines", "export", POOL_FILE, "--images", images / "calibration")
-    _run("build-engines", "repository", POOL_FILE)
+    _run("build-engines", "repository", POOL_FILE, "--alone")
     _predict(images)
     _run("build-cascade", "search", POOL_FILE, "--accuracy-at-least", "best", "--tolerance", "0.004")
     _serve(images / "test")

@@ -17,6 +17,7 @@ from build_cascade.report.page import write_report
 from build_cascade.selection import Selection, select
 from build_cascade.topk import TopK, TopKPredictions
 from build_engines.costs.costs import Costs
+from build_engines.costs.throughput import Throughput
 from build_engines.pool.schema import load_pool
 from tests.support.helpers import LABELS, backbone_entry, write_pool
 
@@ -64,9 +65,14 @@ def choice(folder, evaluator, goal=ACCURATE):
     return as_cascade(pool, selection, evaluator), frontier
 
 
-def page_of(folder, evaluator, cascade, frontier, images_per_s=MappingProxyType({})):
+def measured_at(images_per_s):
+    """A backbone's throughput, as measured."""
+    return Throughput(images_per_s=images_per_s, interval=(images_per_s, images_per_s), rounds=3, served="in process")
+
+
+def page_of(folder, evaluator, cascade, frontier, measured=MappingProxyType({})):
     report = Report.of(evaluator, cascade, frontier)
-    return report, write_report(report, evaluator, cascade, images_per_s, folder / "report").read_text()
+    return report, write_report(report, evaluator, cascade, measured, folder / "report").read_text()
 
 
 def assert_alike(seen, expected):

@@ -9,9 +9,10 @@ from types import ModuleType
 
 import cascade_core
 import cascade_serving
-from build_engines.repository.entry import VERSION
+from build_engines.repository.entry import VERSION, WrittenEntry
 from build_engines.support.atomic_files import clear_leftovers, write_folder_whole
 from cascade_core.contract import CASCADE, CASCADE_FILE
+from cascade_core.spec import Cascade
 
 PACKAGES = (cascade_core, cascade_serving)
 
@@ -37,6 +38,26 @@ def put_cascade(repository: Path) -> None:
             (folder / CASCADE_FILE).write_bytes(text)
 
     write_folder_whole(target, write)
+
+
+def write_cascade_entry(repository: Path, name: str, cascade: Cascade) -> WrittenEntry:
+    """Write another cascade beside `cascade`, whole or not at all.
+
+    Args:
+        repository: The model repository, which has the entries of its stages.
+        name: Of the entry, and so of the Triton model.
+        cascade: What it serves.
+    """
+
+    def write(folder: Path) -> None:
+        copy_cascade(folder)
+        config = folder / "config.pbtxt"
+        config.write_text(config.read_text().replace(f'name: "{CASCADE}"', f'name: "{name}"'))
+        (folder / CASCADE_FILE).write_text(cascade.to_json(), encoding="utf-8")
+
+    clear_leftovers(repository / name)
+    write_folder_whole(repository / name, write)
+    return WrittenEntry(repository / name, is_new=True)
 
 
 def copy_cascade(entry: Path) -> None:

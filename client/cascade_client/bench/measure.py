@@ -42,7 +42,7 @@ def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress) -> Resul
     with CascadeClient(plan.url, model=plan.cascade) as client, Server(plan.url) as server:
         status = _ready(client)
         _check_mix(plan, status)
-        cascade = Model(plan.cascade, status.canvas, status.max_batch_size, CLASS_ID)
+        cascade = server.describe(plan.cascade) or Model(plan.cascade, status.canvas, status.max_batch_size, CLASS_ID)
         models = [cascade, *models_beside(server, cascade, plan.ensembles, plan.backbones)]
         _check_batches(plan, models)
         labelled = open_labelled(plan.images, _labels(client), plan.most_images)
@@ -65,6 +65,7 @@ def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress) -> Resul
         images=len(canvases),
         exit_mix=exit_mix(exits[sent], status.stages),
         top1=top1,
+        served={model.name: model.served for model in models},
         runs=tuple(runs),
         probes=tuple(probes),
         committees=(cascade.name, *plan.ensembles),

@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +46,9 @@ class Line:
         top1: Share of the labelled images that it classifies correctly.
         level: The load level.
         measured: Medians over the rounds.
-        faster_than: The fastest single model at this level that is at least as accurate, or the most accurate one if
-            there is none; None for single models.
+        served: How its networks are reached.
+        faster_than: The fastest single model at this level, served the same way, that is at least as accurate, or the
+            most accurate one if there is none; None for single models, and where none is served the same way.
         speed_up: Throughput relative to that model's.
     """
 
@@ -55,6 +56,7 @@ class Line:
     top1: float
     level: Level
     measured: Measured
+    served: str = ""
     faster_than: str | None = None
     speed_up: float | None = None
 
@@ -71,6 +73,7 @@ class Result:
         images: Number of images that top-1 was measured on.
         exit_mix: Share of the load that exits at each stage.
         top1: Top-1 accuracy of each model.
+        served: How the networks of each model are reached.
         runs: All runs.
         probes: All latencies by exit stage.
         committees: The models of several backbones: the cascade, and the ensembles.
@@ -83,6 +86,7 @@ class Result:
     images: int
     exit_mix: list[float]
     top1: dict[str, float]
+    served: dict[str, str]
     runs: tuple[Run, ...]
     probes: tuple[ProbedRun, ...]
     committees: tuple[str, ...]
@@ -100,7 +104,8 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON can hold it: environment, medians and all runs."""
         own = {
-            name: getattr(self, name) for name in ("server", "perf_analyzer", "canvas", "images", "exit_mix", "top1")
+            name: getattr(self, name)
+            for name in ("server", "perf_analyzer", "canvas", "images", "exit_mix", "top1", "served")
         }
         return {
             "environment": {
@@ -116,6 +121,17 @@ class Result:
                 {**asdict(level), **_exits(self.latencies_ms(level))} for level in self.plan.levels
             ],
         }
+
+    def unlike_note(self) -> str | None:
+        """Return why a committee has no speed-up; None if each has one."""
+        singles = {way for model, way in self.served.items() if model not in self.committees}
+        unlike = [name for name in self.committees if self.served[name] not in singles]
+        if not unlike or not singles:
+            return None
+        return (
+            f"no speed-up for {', '.join(unlike)}: no single network is served the same way; write each as a cascade "
+            "of one stage with build-engines repository --alone"
+        )
 
     def write(self, folder: Path) -> list[Path]:
         """Write bench.json, and the medians as bench.csv, and return both paths."""
@@ -139,11 +155,15 @@ class Result:
         medians = {
             field.name: statistics.median(getattr(one, field.name) for one in seen) for field in fields(Measured)
         }
-        return Line(model, self.top1[model], level, Measured(**medians))
+        return Line(model, self.top1[model], level, Measured(**medians), self.served[model])
 
 
 def with_speed_up(line: Line, singles: Sequence[Line]) -> Line:
-    """Compare with the fastest single model that is at least as accurate, or the most accurate if there is none."""
+    """Compare with the fastest single model that is at least as accurate, or the most accurate if there is none.
+
+    Only with those that are served the same way: behind another process, the same network is slower.
+    """
+    singles = [single for single in singles if single.served == line.served]
     if not singles:
         return line
     equals = [single for single in singles if single.top1 >= line.top1]
@@ -152,7 +172,7 @@ def with_speed_up(line: Line, singles: Sequence[Line]) -> Line:
         equals or [single for single in singles if single.top1 == most], key=lambda one: one.measured.images_per_s
     )
     speed_up = line.measured.images_per_s / against.measured.images_per_s
-    return Line(line.model, line.top1, line.level, line.measured, against.model, speed_up)
+    return replace(line, faster_than=against.model, speed_up=speed_up)
 
 
 def table(result: Result) -> Table:
@@ -160,9 +180,10 @@ def table(result: Result) -> Table:
     mix = " / ".join(f"{share:.0%}" for share in result.exit_mix)
     title = f"{result.plan.cascade}: top-1 on {result.images} images; load: batch × clients, exits {mix}"
     shown = Table(title=title)
-    for header in ("load", "model", "top-1 %", "images/s", "p50 / p99 ms"):
+    for header in ("load", "model", "served", "top-1 %", "images/s", "p50 / p99 ms"):
         shown.add_column(header, no_wrap=True)
     shown.add_column("speed-up at equal top-1")
+    shown.caption = result.unlike_note()
     before = None
     for line in result.lines():
         if before not in {None, line.level}:
@@ -179,6 +200,7 @@ def _cells(line: Line) -> tuple[str, ...]:
     speed_up = f"{line.speed_up:.2f} × {line.faster_than}" if line.speed_up is not None else ""
     return (
         line.model,
+        line.served,
         f"{line.top1:.1%}".rstrip("%"),
         f"{seen.images_per_s:.0f}",
         f"{seen.p50_ms:.1f} / {seen.p99_ms:.1f}",

@@ -23,6 +23,7 @@ from tests.support.reports import (
     NAMES,
     choice,
     evaluator_of,
+    measured_at,
     page_of,
     predictions,
     sparse,
@@ -45,7 +46,7 @@ def test_the_page_stands_alone(tmp_path, evaluator):
 
 def test_the_page_shows_the_numbers_of_the_replay(tmp_path, evaluator):
     cascade, frontier = choice(tmp_path, evaluator)
-    report, page = page_of(tmp_path, evaluator, cascade, frontier, {"small": 1234.4})
+    report, page = page_of(tmp_path, evaluator, cascade, frontier, {"small": measured_at(1234.4)})
     committee, shown = committee_of(cascade), cells(page)
     seen = evaluator.on_test(committee, cascade.thresholds)
     reference = evaluator.on_test(Committee.of([evaluator.best_single()]))

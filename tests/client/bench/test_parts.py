@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -160,6 +161,16 @@ def test_the_speed_up_is_over_the_fastest_model_that_is_as_accurate():
         compared = with_speed_up(line("cascade", top1, 300), singles)
         assert (compared.faster_than, compared.speed_up) == (against, speed_up)
     assert with_speed_up(line("cascade", 0.9, 1), []).speed_up is None
+
+
+def test_speeds_are_compared_with_networks_served_the_same_way_only():
+    cascade = replace(line("cascade", 0.9, 300), served="in process")
+    others = [
+        replace(line("good", 0.9, 100), served="by Triton"),
+        replace(line("alone", 0.9, 200), served="in process"),
+    ]
+    assert with_speed_up(cascade, others).faster_than == "alone"
+    assert with_speed_up(cascade, others[:1]).speed_up is None
 
 
 def test_percentiles():

@@ -15,6 +15,7 @@ ENCODED_SUFFIX = "_encoded"
 CASCADE_ENCODED = CASCADE + ENCODED_SUFFIX  # the ensemble of DECODE and CASCADE
 DECODE = "decode"
 ENTRIES = frozenset({CASCADE, CASCADE_ENCODED, DECODE})  # no backbone can have one of these names
+ALONE_SUFFIX = "_alone"  # of a backbone's cascade of one stage, served to compare speeds like with like
 CASCADE_FILE = "cascade.json"  # in the entry CASCADE
 
 # Request parameters

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from cascade_core.contract import OPERATING_POINT
+from cascade_core.contract import CASCADE_FILE, ENTRIES, OPERATING_POINT
 from cascade_core.gating import COMBINES, CONFIDENCES, UNREACHABLE, GatingRule
 
 MAX_STAGES = 4
@@ -210,6 +210,11 @@ class Cascade:
     def to_json(self) -> str:
         """Return the text of cascade.json."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+
+def is_backbone_entry(entry: Path) -> bool:
+    """Return whether an entry of a model repository is a backbone: neither one of `ENTRIES` nor a cascade."""
+    return entry.name not in ENTRIES and not (entry / CASCADE_FILE).is_file()
 
 
 def describe(cascade: Cascade, *, in_process: bool) -> str:
