@@ -91,6 +91,7 @@ def _evidence(pool: Pool, selection: Selection, evaluator: Evaluator) -> dict[st
         "predicted_by": {name: predicted_by[name] for name in chosen.committee.stages if name in predicted_by},
         "costs": {"unit": evaluator.costs.unit, "source": evaluator.costs.source},
         "reference": {"backbone": reference, **_on_splits(evaluator, Committee.of([reference]), [])},
+        "backbones": {name: _on_splits(evaluator, Committee.of([name]), []) for name in evaluator.costs},
         "pool": pool.name,
         "pool_sha256": pool.sha256,
         "made_by": f"triton-cascades {importlib.metadata.version('triton-cascades')}",

@@ -68,6 +68,18 @@ def pool(tmp_path_factory):
     return load_pool(write_pool(tmp_path_factory.mktemp("pool"), *(backbone_entry(name) for name in COSTS)))
 
 
+def test_the_evidence_has_every_backbone_on_its_own(pool):
+    predictions = predictions_of(1, 40)
+    evaluator = Evaluator(predictions, predictions, COSTS)
+    chosen = single_candidate(predictions, COSTS, "small")
+    found = as_cascade(pool, Selection(chosen, Goal(0.5), DEAREST), evaluator).evidence["backbones"]
+    for name, splits in found.items():
+        right = predictions.probabilities[name].argmax(1) == predictions.class_ids
+        assert [splits[split]["accuracy"] for split in ("calibration", "test")] == [right.mean()] * 2
+        assert splits["test"]["mean_cost"] == COSTS[name]
+    assert list(found) == list(COSTS)
+
+
 def points_of(pool, chosen: Candidate, predictions: Predictions):
     """Return (mean cost, accuracy) on calibration of fast, balanced, the default and accurate."""
     evaluator = Evaluator(predictions, predictions, COSTS)
