@@ -13,7 +13,6 @@ SHM_SIZE ?= 1g
 DOCKER_RUN = --rm --init --gpus all $$([ -t 0 ] && [ -t 1 ] && echo --interactive --tty)
 HOST ?= 127.0.0.1
 POOL ?= pools/digits.yaml
-EXAMPLE ?= digits
 # What tests expect of the runtime torch they expect of a CPU; those of a GPU have a marker: pytest -m gpu.
 ON_CPU := CUDA_VISIBLE_DEVICES=
 # Workers of one thread each (how many: tests/plugins/workers.py): threads that share a core spin, waiting for each other.
@@ -28,7 +27,7 @@ CHECKED := build_engines build_cascade embedded_server examples client/cascade_c
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install constraints demo serve perf-analyzer engines serve-gpu bindings docs test test-quick large soak lint format clean
+.PHONY: help install constraints demo demo-digits serve perf-analyzer engines serve-gpu bindings docs test test-quick large soak lint format clean
 
 help: ## List the jobs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,10 +43,17 @@ $(INSTALLED): pyproject.toml client/pyproject.toml constraints.txt
 	@touch $@
 
 constraints: install ## Resolve the newest releases of all dependencies into constraints.txt; test with them before committing it
-	$(BIN)/python deploy/constraints.py '.[test,lint,docs,polygraphy,datasets,heif]' ./client
+	$(BIN)/python deploy/constraints.py '.[test,lint,docs,polygraphy,datasets,heif,demo]' ./client
 
-demo: install ## Run an example (EXAMPLE=digits): train a small pool, choose a cascade, serve it, classify real images, report
-	$(BIN)/python -m examples.$(EXAMPLE)
+demo: $(VENV)/.demo ## Serve a cascade of pretrained ImageNet classifiers, classify photographs, compare with single networks
+	$(BIN)/python -m examples.imagenet
+
+$(VENV)/.demo: $(INSTALLED)
+	PYTHONWARNINGS=ignore $(INSTALL) --editable '.[demo]'
+	@touch $@
+
+demo-digits: install ## Train a small pool on handwritten digits, choose a cascade with labels, serve it, report
+	$(BIN)/python -m examples.digits
 
 serve: install ## Serve model_repository on this machine until Ctrl-C
 	$(BIN)/serve-repository $(SERVE_OPTIONS)

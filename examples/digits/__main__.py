@@ -5,45 +5,39 @@ A step that has a command prints that command and runs it.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-
-from rich.console import Console
 
 from build_cascade.predictions import SPLITS
 from build_engines.images.opening import open_images
 from build_engines.pool.artifacts import PoolBuild
-from build_engines.pool.schema import Pool, load_pool
+from build_engines.pool.schema import Pool
 from build_engines.support.console import RESUMABLE, progress_bar
-from embedded_server import EmbeddedServer
-from embedded_server.preflight import backbones
+from cascade_core.contract import CASCADE, CASCADE_FILE
+from examples.common import console, run, served
 from examples.digits.dataset import write_digits
 
-POOL_FILE, BUILD, REPOSITORY = Path("pools/digits.yaml"), Path("build"), Path("model_repository")
+POOL_FILE = Path("pools/digits.yaml")
 CLASSIFIED_IMAGES = 8
-console = Console()
 
 
 def main() -> None:
     """Run every step, reusing what is up to date."""
     started_s = time.monotonic()
-    pool = load_pool(POOL_FILE)
-    images = PoolBuild.of(pool, BUILD).folder / "images"
+    build = PoolBuild.open(POOL_FILE)
+    images, repository = build.folder / "images", build.folder / "repository"
+    cascade = repository / CASCADE / CASCADE_FILE
     _write_images(images)
-    _train(pool, images / "train")
-    _run("build-engines", "export", POOL_FILE, "--images", images / "calibration")
-    _run("build-engines", "repository", POOL_FILE, "--alone")
-    _predict(images)
-    _run("build-cascade", "search", POOL_FILE, "--accuracy-at-least", "best", "--tolerance", "0.004")
-    _serve(images / "test")
-    _run("build-cascade", "report", POOL_FILE)
-    console.print(
-        f"[bold]done in {time.monotonic() - started_s:.0f} s[/]; `make serve` serves it, `make test` tests it"
-    )
+    _train(build.pool, images / "train")
+    run("build-engines", "export", POOL_FILE, "--images", images / "calibration")
+    run("build-engines", "repository", POOL_FILE, "--output", repository, "--alone")
+    _predict(images, repository)
+    goal = ("--accuracy-at-least", "best", "--tolerance", "0.004")
+    run("build-cascade", "search", POOL_FILE, *goal, "--output", cascade)
+    _serve(images / "test", repository, cascade)
+    run("build-cascade", "report", POOL_FILE, "--cascade", cascade, "--output", build.report)
+    took_s = time.monotonic() - started_s
+    console.print(f"[bold]done in {took_s:.0f} s[/]; serve-repository --repository {repository} serves it")
 
 
 def _write_images(folder: Path) -> None:
@@ -72,38 +66,19 @@ def _train(pool: Pool, folder: Path) -> None:
     console.print(f"{len(missing)} backbones trained, {len(pool.backbones) - len(missing)} reused")
 
 
-def _predict(images: Path) -> None:
-    folders = [images / split for split in SPLITS]
-    options = [part for split, folder in zip(SPLITS, folders, strict=True) for part in (f"--{split}", folder)]
-    _with_server(backbones(REPOSITORY), lambda url: _run("build-cascade", "predict", POOL_FILE, *options, "--url", url))
+def _predict(images: Path, repository: Path) -> None:
+    options = [part for split in SPLITS for part in (f"--{split}", images / split)]
+    with served(repository, backbones_only=True) as url:
+        run("build-cascade", "predict", POOL_FILE, *options, "--url", url)
 
 
-def _serve(test: Path) -> None:
+def _serve(test: Path, repository: Path, cascade: Path) -> None:
     images = open_images(test, [entry.name for entry in sorted(test.iterdir())])
     files = [test / name for name in images.sample(CLASSIFIED_IMAGES).image_ids]
-
-    def ask(url: str) -> None:
-        _run("cascade", "status", "--url", url)
-        _run("cascade", "classify", *files, "--url", url)
-        _run("build-cascade", "measure", POOL_FILE, "--test", test, "--url", url)
-
-    _with_server(None, ask)
-
-
-def _with_server(models: list[str] | None, ask: Callable[[str], None]) -> None:
-    console.rule("serve the cascade" if models is None else "serve the backbones")
-    with EmbeddedServer(REPOSITORY, models=models, log_file=BUILD / "triton.log") as server:
-        console.print(f"Triton answers at {server.addresses.grpc}")
-        ask(server.addresses.grpc)
-
-
-def _run(command: str, *arguments: str | Path) -> None:
-    console.rule(f"{command} {arguments[0]}")
-    console.print(f"$ {command} {' '.join(str(argument) for argument in arguments)}", style="bold cyan", soft_wrap=True)
-    program = shutil.which(command, path=Path(sys.executable).parent)
-    finished = subprocess.run([program or command, *map(str, arguments)], check=False)  # noqa: S603 (our own commands)
-    if finished.returncode:
-        raise SystemExit(finished.returncode)
+    with served(repository) as url:
+        run("cascade", "status", "--url", url)
+        run("cascade", "classify", *files, "--url", url)
+        run("build-cascade", "measure", POOL_FILE, "--test", test, "--url", url, "--cascade", cascade)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def test_answers_too_far_from_full_precision_are_refused(tmp_path, monkeypatch):
         export_backbone(PoolBuild.of(pool, tmp_path)["a"], random_canvases(4))
 
 
-@pytest.mark.skipif(not (DIGITS / "onnx" / "resnet_32.onnx").exists(), reason="make demo has not been run")
+@pytest.mark.skipif(not (DIGITS / "onnx" / "resnet_32.onnx").exists(), reason="make demo-digits has not been run")
 @pytest.mark.parametrize("name", ["vit_16", "mobilenetv2_48", "resnet_32", "efficientnet_24"])
 def test_trained_backbones_answer_in_half_precision_as_in_full(tmp_path, name):
     """What the export accepts, having seen 64 calibration images, is held on the test images."""

@@ -1,0 +1,1 @@
+"""Real photographs: a cascade of ImageNet classifiers whose pretrained weights are Python packages."""
