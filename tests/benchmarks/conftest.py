@@ -1,4 +1,4 @@
-"""Make the parts of benchmarks/gpu.py importable; on the path its folder would hide other modules."""
+"""Make the parts of the benchmarks importable; on the path their folder would hide other modules."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
-_FOLDER = BENCHMARKS / "gpu_bench"
-_spec = importlib.util.spec_from_file_location(
-    _FOLDER.name, _FOLDER / "__init__.py", submodule_search_locations=[str(_FOLDER)]
-)
-sys.modules[_FOLDER.name] = importlib.util.module_from_spec(_spec)
+for _folder in (BENCHMARKS / "gpu_bench", BENCHMARKS / "imagenet_pool"):
+    _spec = importlib.util.spec_from_file_location(
+        _folder.name, _folder / "__init__.py", submodule_search_locations=[str(_folder)]
+    )
+    sys.modules[_folder.name] = importlib.util.module_from_spec(_spec)

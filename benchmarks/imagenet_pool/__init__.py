@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/imagenet_served.py`."""
