@@ -16,7 +16,6 @@ from build_cascade.inquiry import Inquiry, OnImages, ask_all
 from build_cascade.predictions import (
     UNREADABLE,
     UNUSABLE,
-    Predictions,
     Probabilities,
     check_probabilities,
     read_probabilities,
@@ -54,12 +53,11 @@ class Collection:
         if Provenance.read(self._file.with_suffix(".json")) != self._provenance:
             return False
         try:
-            class_ids = np.load(self.folder / "class_ids.npy")
             probabilities = read_probabilities(self.folder, self.backbone)
-            Predictions.read(self.folder, [self.backbone])
-        except (PredictionError, *UNREADABLE):  # damaged since
+            self._check(probabilities)
+        except PredictionError:  # damaged since
             return False
-        return len(probabilities) == len(self.images) and np.array_equal(class_ids, self.images.class_ids)
+        return len(probabilities) == len(self.images)
 
     def open(self) -> Probabilities:
         """Open the unfinished predictions, or start them: rows not yet collected are NaN."""
@@ -80,18 +78,20 @@ class Collection:
         Raises:
             PredictionError: no image could be read, or the answers are not probabilities.
         """
-        unusable = partial[:, 0] == UNUSABLE
-        if unusable.all():
-            raise PredictionError(f"none of {len(partial)} images can be used; {self.images.reasons([0])[0]}")
-        check_probabilities(self.backbone, partial[~unusable] if unusable.any() else partial)
+        self._check(partial)
         if isinstance(partial, np.memmap):
             partial.flush()
         provenance = self._file.with_suffix(".json")
         provenance.unlink(missing_ok=True)  # the old one must not vouch for the new file
         self._partial_file.replace(self._file)
-        write_images(self.folder, self.images)
         self._provenance.write(provenance)
         self._partial_file.with_suffix(".json").unlink()
+
+    def _check(self, probabilities: Probabilities) -> None:
+        unusable = probabilities[:, 0] == UNUSABLE
+        if unusable.all():
+            raise PredictionError(f"none of {len(unusable)} images can be used; {self.images.reasons([0])[0]}")
+        check_probabilities(self.backbone, probabilities[~unusable] if unusable.any() else probabilities)
 
     @property
     def _file(self) -> Path:
@@ -133,7 +133,8 @@ def collect_split(
 ) -> CollectedSplit:
     """Collect the predictions of all backbones on one split, where they are missing or not of what is served.
 
-    Each image is decoded once for all backbones. Images that cannot be read are left out of the predictions.
+    Each image is decoded once for all backbones. Images that cannot be read are left out of the predictions. Where
+    only labels have changed, nothing is asked again.
 
     Args:
         build: Of the pool.
@@ -151,6 +152,7 @@ def collect_split(
     collections = [Collection(built.name, configs[built.name], images, labels, folder) for built in build]
     missing = [collection for collection in collections if not collection.is_done]
     collect(missing, build.pool.canvas, url, lambda done, total: on_progress(f"predicting {split}", done, total))
+    write_images(folder, images)  # again, because labels may have changed
     first = read_probabilities(folder, collections[0].backbone)
     unusable = np.flatnonzero(first[:, 0] == UNUSABLE)
     reasons = tuple(images.reasons(unusable.tolist()))

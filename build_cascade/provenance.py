@@ -38,10 +38,9 @@ class Provenance(Record):
         Args:
             config: Triton's configuration of the served backbone.
             labels: Names of the classes.
-            images: What it is asked about; known by name, class, size and modification time.
+            images: What it is asked about; known by name, size and modification time; their labels may change.
         """
-        rows = zip(images.images, images.class_ids, strict=True)
-        files = (f"{image.image_id} {class_id} {image.version}" for image, class_id in rows)
+        files = (f"{image.image_id} {image.version}" for image in images.images)
         return cls(
             onnx_sha256=config.parameters[MADE_FROM].string_value,
             labels=fingerprint(*labels),

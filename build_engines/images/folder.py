@@ -22,7 +22,7 @@ SKIPPED_FOLDERS = frozenset({"__MACOSX"})  # as well as hidden ones
 
 
 def open_folder(root: Path, labels: Sequence[str] | None) -> ImageSource:
-    """List the images of a folder, at any depth, by class and then by path.
+    """List the images of a folder, at any depth, by path.
 
     An image's class is that of the nearest folder above it whose name stands for a label: its name, ignoring case, or
     its WordNet id. Where no folder's does, and there are as many folders as labels, they are taken for the labels in
@@ -56,9 +56,8 @@ def _classified(source: ImageSource, root: Path, paths: Sequence[Path], labels: 
     if classes or are_named:
         _check_all_named(root, folders, nearest, labels, classes)
     class_ids = np.array([UNLABELLED if name is None else classes[name] for name in nearest], np.int64)
-    order = np.argsort(np.where(class_ids == UNLABELLED, len(labels), class_ids), kind="stable")
     notes = (*source.notes, note, coverage(class_ids, labels, str(root)))
-    return replace(source, class_ids=class_ids, notes=tuple(filter(None, notes))).rows(order)
+    return replace(source, class_ids=class_ids, notes=tuple(filter(None, notes)))
 
 
 def _by_order(root: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from build_cascade.predict import Collection, collect
+from build_cascade.predictions import write_images
 from build_engines.images.opening import open_images
 from build_engines.repository.served_model import ServedModel
 from tests.support.helpers import CANVAS, CLASSES, LABELS, random_canvases
@@ -39,6 +40,7 @@ def run(server):
     def run(collection):
         seen = []
         collect([collection], CANVAS, server.addresses.grpc, lambda done, _: seen.append(done))
+        write_images(collection.folder, collection.images)
         return seen
 
     return run

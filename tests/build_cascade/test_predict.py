@@ -19,7 +19,7 @@ from build_cascade.errors import PredictionError
 from build_cascade.predict import collect_split
 from build_cascade.predictions import Predictions
 from build_engines.errors import ServedError
-from build_engines.images.opening import open_images
+from build_engines.images.opening import NO_LABELS, open_images
 from build_engines.images.source import ImageFile
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.repository.served_model import matches_runtime, runtime_of, served_configs
@@ -171,7 +171,7 @@ def test_an_entry_is_known_by_what_answered_before_it_is_served(collection, tiny
     assert not matches_runtime(changed_config(collection, backend="onnxruntime"), runtime_of(collection.config))
 
 
-@pytest.mark.parametrize("damage", ["small.npy", "class_ids.npy", "small.json"])
+@pytest.mark.parametrize("damage", ["small.npy", "small.json"])
 def test_damaged_predictions_are_collected_again(collection, run, damage):
     run(collection)
     path = collection.folder / damage
@@ -180,3 +180,13 @@ def test_damaged_predictions_are_collected_again(collection, run, damage):
     assert not again.is_done
     run(again)
     assert again.is_done
+
+
+def test_other_labels_for_the_same_images_ask_no_backbone_again(server, tiny_build, images, tmp_path):
+    build, configs = PoolBuild.of(tiny_build.pool, tmp_path), served_configs(tiny_build, server.addresses.grpc)
+    for truth, asked in ((None, len(build)), (NO_LABELS, 0)):
+        source = open_images(images.origin, LABELS, truth)
+        done = collect_split(build, "test", source, server.addresses.grpc, configs)
+        assert done.asked == asked
+        read = Predictions.read(build.predictions("test"), [built.name for built in build])
+        assert read.class_ids.tolist() == source.class_ids.tolist()
