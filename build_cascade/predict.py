@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.format import open_memmap
 
 from build_cascade.errors import PredictionError
-from build_cascade.inquiry import Inquiry, OnImages, ask_all
+from build_cascade.inference import OnImages, PendingPredictions, predict_pending
 from build_cascade.predictions import (
     UNREADABLE,
     UNUSABLE,
@@ -175,11 +175,11 @@ def collect(collections: list[Collection], canvas: int, url: str, on_images: OnI
     if not collections:
         return
     partials = [collection.open() for collection in collections]
-    inquiries = [
-        Inquiry(collection.backbone, int(collection.config.max_batch_size), partial)
+    pending = [
+        PendingPredictions(collection.backbone, int(collection.config.max_batch_size), partial)
         for collection, partial in zip(collections, partials, strict=True)
     ]
-    ask_all(inquiries, collections[0].images, canvas, url, on_images)
+    predict_pending(pending, collections[0].images, canvas, url, on_images)
     for collection, partial in zip(collections, partials, strict=True):
         collection.finish(partial)
 

@@ -1,4 +1,4 @@
-"""Ask several served backbones about the same images: decoded once, several requests in flight, bounded memory."""
+"""Inference of several served backbones on images that are decoded once; several requests in flight, bounded memory."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OnImages = Callable[[int, int], None]  # done, total
 
 
 @dataclass(frozen=True)
-class Inquiry:
-    """What one backbone is asked.
+class PendingPredictions:
+    """One backbone's predictions, not all of them collected yet.
 
     Attributes:
         backbone: Its name.
@@ -58,11 +58,13 @@ class _Block:
     images: Sequence[Canvas | UnusableImage]
 
 
-def ask_all(inquiries: Sequence[Inquiry], images: ImageSource, canvas: int, url: str, on_images: OnImages) -> None:
+def predict_pending(
+    pending: Sequence[PendingPredictions], images: ImageSource, canvas: int, url: str, on_images: OnImages
+) -> None:
     """Complete the answers of all backbones, from the first image that any of them has not answered.
 
     Args:
-        inquiries: What is asked of each backbone.
+        pending: Of each backbone.
         images: N images.
         canvas: Side of the canvas, in pixels.
         url: host:port of Triton's gRPC service.
@@ -71,14 +73,14 @@ def ask_all(inquiries: Sequence[Inquiry], images: ImageSource, canvas: int, url:
     Raises:
         ServedError: the server cannot be reached, or a backbone fails.
     """
-    first = min(inquiry.done for inquiry in inquiries)
+    first = min(one.done for one in pending)
     on_images(first, len(images))
     with ExitStack() as stack:
         decoders = stack.enter_context(_workers(os.cpu_count() or 1))
-        askers = [stack.enter_context(_asker(inquiry, url)) for inquiry in inquiries]
+        senders = [stack.enter_context(_sender(one, url)) for one in pending]
         answering: deque[tuple[int, list[Future[None]]]] = deque()
         for block in _decoded(decoders, images, canvas, first):
-            answering.append((block.rows.stop, [future for ask in askers for future in ask(block)]))
+            answering.append((block.rows.stop, [future for send in senders for future in send(block)]))
             if len(answering) > BLOCKS_AHEAD:
                 on_images(_settled(*answering.popleft()), len(images))
         for stop, futures in answering:
@@ -102,23 +104,23 @@ def _block(rows: range, futures: Sequence[Future[Canvas | UnusableImage]]) -> _B
 
 
 @contextmanager
-def _asker(inquiry: Inquiry, url: str) -> Iterator[Callable[[_Block], list[Future[None]]]]:
+def _sender(pending: PendingPredictions, url: str) -> Iterator[Callable[[_Block], list[Future[None]]]]:
     """Connect to a backbone; yield what sends it the images of a block that it has not answered."""
-    size = min(inquiry.max_batch_size, REQUEST_IMAGES)
+    size = min(pending.max_batch_size, REQUEST_IMAGES)
 
-    def ask(block: _Block) -> list[Future[None]]:
+    def send(block: _Block) -> list[Future[None]]:
         pairs = zip(block.rows, block.images, strict=True)
         usable = {row: image for row, image in pairs if not isinstance(image, UnusableImage)}
-        inquiry.answers[[row for row in block.rows if row not in usable]] = UNUSABLE
-        rows = [row for row in usable if np.isnan(inquiry.answers[row, 0])]
+        pending.answers[[row for row in block.rows if row not in usable]] = UNUSABLE
+        rows = [row for row in usable if np.isnan(pending.answers[row, 0])]
         parts = [rows[start : start + size] for start in range(0, len(rows), size)]
         return [workers.submit(answer, part, [usable[row] for row in part]) for part in parts]
 
     def answer(rows: Sequence[int], canvases: Sequence[Canvas]) -> None:
-        inquiry.answers[rows] = served.infer(np.stack(canvases))
+        pending.answers[rows] = served.infer(np.stack(canvases))
 
-    with ServedModel(url, inquiry.backbone) as served, _workers(REQUESTS_IN_FLIGHT) as workers:
-        yield ask
+    with ServedModel(url, pending.backbone) as served, _workers(REQUESTS_IN_FLIGHT) as workers:
+        yield send
 
 
 @contextmanager
