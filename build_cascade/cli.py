@@ -49,7 +49,7 @@ from build_cascade.options import (
     Url,
     WorstCost,
 )
-from build_cascade.predict import CollectedSplit, collect_split
+from build_cascade.predict import collect_split
 from build_cascade.predictions import SPLITS
 from build_cascade.report.content import Report
 from build_cascade.report.page import write_report
@@ -73,7 +73,6 @@ friendly = friendly_errors(ChoiceError, BuildError, SpecError, OSError)
 resumable = friendly_errors(ChoiceError, BuildError, SpecError, OSError, resumable=True)
 
 DEFAULT_URL = "127.0.0.1:8001"
-MAX_SHOWN = 5
 DEFAULT_CASCADE = Path("model_repository", CASCADE, CASCADE_FILE)
 
 
@@ -105,7 +104,7 @@ def predict(
             f"{split}: {done.images} images, {source.labelled} of {len(source)} labelled; "
             f"{done.asked} backbones asked, {done.reused} reused"
         )
-        print_notes(console, [_unusable_note(split, done)])
+        print_notes(console, [done.note(split)])
 
 
 @app.command()
@@ -310,11 +309,3 @@ def _in_words(cascade: Cascade) -> str:
     thresholds = ", ".join(f"{threshold:.4f}" for threshold in cascade.thresholds)
     weights = ", ".join(f"{stage.weight:g}" for stage in cascade.stages)
     return f"{stages}; {cascade.combine}, {cascade.confidence} at {thresholds or 'no threshold'}; weights {weights}"
-
-
-def _unusable_note(split: str, done: CollectedSplit) -> str:
-    if not done.unusable:
-        return ""
-    shown, more = done.unusable[:MAX_SHOWN], len(done.unusable) - MAX_SHOWN
-    reasons = "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
-    return f"{split}: {len(done.unusable)} images could not be used and are left out: {reasons}"

@@ -92,6 +92,20 @@ def with_answers_of(predictions: Predictions, reference: str) -> Predictions:
     return replace(predictions, class_ids=found.astype(np.int64), reference=reference)
 
 
+def most_agreeing(predictions: Predictions, costs: Mapping[str, float]) -> str:
+    """Return the backbone whose answers agree most with the mean prediction of all; of equals, the cheapest.
+
+    Needs no labels. Errors of independently trained networks differ, so their mean is mostly right where most of them
+    are, and who agrees with it is mostly the most accurate.
+    """
+    cheapest_first = sorted(predictions.names, key=lambda name: costs[name])
+    total = np.zeros(predictions.probabilities[cheapest_first[0]].shape, np.float32)
+    for name in cheapest_first:
+        total += predictions.probabilities[name]
+    answered = total.argmax(axis=1)
+    return max(cheapest_first, key=lambda name: int((predictions.probabilities[name].argmax(axis=1) == answered).sum()))
+
+
 def right_answers(predictions: Predictions, candidate: Candidate) -> npt.NDArray[np.bool_]:
     """Return where a cascade is right, BOOL [N]."""
     return np.asarray(answers(predictions, candidate) == predictions.class_ids)

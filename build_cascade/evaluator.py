@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
-from build_cascade.committee import Committee, with_answers_of
+from build_cascade.committee import Committee, most_agreeing, with_answers_of
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.imported import read_imported
@@ -82,21 +82,29 @@ class Evaluator:
         asked for, the answers of one backbone stand for labels, on all images.
 
         Args:
-            consistent_with: That backbone; by default the most expensive one, which is usually the most accurate.
+            consistent_with: That backbone. By default, on calibration, the one that agrees most with the mean
+                prediction of all, see `most_agreeing`; on test, the best one on calibration.
 
         Raises:
             GoalError: there is no such backbone.
         """
         collected, collected_test = self.collected or (self.calibration, self.test)
-        reference = max(self.costs, key=lambda name: self.costs[name]) if consistent_with is None else consistent_with
-        if reference not in collected.names:
-            raise GoalError(f"no backbone {reference!r}; the pool has: {', '.join(collected.names)}")
-        by_labels = collected.labelled > 0 and consistent_with is None
-        calibration = collected.only_labelled() if by_labels else with_answers_of(collected, reference)
-        test = collected_test.only_labelled() if collected_test.labelled else with_answers_of(collected_test, reference)
+        if consistent_with is not None and consistent_with not in collected.names:
+            raise GoalError(f"no backbone {consistent_with!r}; the pool has: {', '.join(collected.names)}")
+        if consistent_with is None and collected.labelled:
+            calibration = collected.only_labelled()
+        else:
+            calibration = with_answers_of(collected, consistent_with or most_agreeing(collected, self.costs))
+        chosen_by = replace(self, calibration=calibration, collected=(collected, collected_test))
+        labelled = collected_test.labelled > 0
+        test = collected_test.only_labelled() if labelled else with_answers_of(collected_test, chosen_by.best_single())
         notes = [*_label_notes(collected, calibration, SPLITS[0]), *_label_notes(collected_test, test, SPLITS[1])]
-        both = collected, collected_test
-        return replace(self, calibration=calibration, test=test, notes=tuple(notes), collected=both)
+        if consistent_with is None and calibration.reference is not None:
+            notes.append(
+                f"{calibration.reference!r} agrees most with the mean prediction of all backbones, so it is likely the "
+                "most accurate; name another with --consistent-with"
+            )
+        return replace(chosen_by, test=test, notes=tuple(notes))
 
     def on_calibration(self, committee: Committee, thresholds: Sequence[float] = ()) -> Evaluation:
         """Replay a cascade on the images that it was chosen on."""
@@ -141,10 +149,10 @@ def _label_notes(collected: Predictions, judged: Predictions, split: str) -> lis
     """Return a note where not every image of a split is judged by its label."""
     images = len(collected.class_ids)
     if judged.reference is not None:
-        why = "which are not used" if collected.labelled else "none of which has a label"
+        why = "whose labels are not used" if collected.labelled else "none of which has a label"
         return [
             f"{split}: judged without labels, by agreement with the answers of {judged.reference!r} on all {images} "
-            f"images, {why}; another backbone stands for labels with --consistent-with"
+            f"images, {why}"
         ]
     if collected.labelled == images:
         return []

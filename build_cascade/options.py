@@ -71,8 +71,8 @@ ReportFolder = Annotated[
 ConsistentWith = Annotated[
     str | None,
     typer.Option(
-        help="Use no labels: choose by agreement with this backbone's answers. Without labels, the default is the most "
-        "expensive backbone, which is usually the most accurate."
+        help="Use no labels: choose by agreement with this backbone's answers. Without labels, the default is the "
+        "one that agrees most with the mean of all."
     ),
 ]
 Images = Annotated[

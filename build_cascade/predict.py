@@ -26,6 +26,8 @@ from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.support.progress import OnProgress, ignore_progress
 
+MAX_SHOWN = 5
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -121,6 +123,14 @@ class CollectedSplit:
     unusable: tuple[str, ...]
     asked: int
     reused: int
+
+    def note(self, split: str) -> str:
+        """Return which images could not be used, and why; empty if all could."""
+        if not self.unusable:
+            return ""
+        shown, more = "; ".join(self.unusable[:MAX_SHOWN]), len(self.unusable) - MAX_SHOWN
+        rest = f"; and {more} more" if more > 0 else ""
+        return f"{split}: {len(self.unusable)} images could not be used and are left out: {shown}{rest}"
 
 
 def collect_split(

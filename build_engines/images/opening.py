@@ -11,7 +11,7 @@ from build_engines.images import hugging_face, listed
 from build_engines.images.folder import open_folder
 from build_engines.images.source import ImageSource
 from build_engines.images.tars import open_tars
-from build_engines.images.truth import with_truth
+from build_engines.images.truth import check_truth_used, with_truth
 
 NO_LABELS = "none"
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -31,7 +31,9 @@ def open_images(given: str | Path, labels: Sequence[str], truth: str | None = No
         ImageSourceError: there is no such source, it has no image, or its labels are not of the label set.
     """
     source = _open(str(given), None if truth is not None else labels)
-    return source if truth in {None, NO_LABELS} else with_truth(source, Path(str(truth)), labels)
+    if truth is None or truth == NO_LABELS:
+        return source
+    return check_truth_used(Path(truth), with_truth(source, Path(truth), labels))[0]
 
 
 def _open(given: str, labels: Sequence[str] | None) -> ImageSource:
@@ -95,4 +97,8 @@ def open_splits(
         raise ImageSourceError(
             "give --calibration and --test, or --images alone, which are split at random into halves for both"
         )
-    return open_images(calibration, labels, truth), open_images(test, labels, truth)
+    if truth is None or truth == NO_LABELS:
+        return open_images(calibration, labels, truth), open_images(test, labels, truth)
+    first, second = (with_truth(_open(given, None), Path(truth), labels) for given in (calibration, test))
+    check_truth_used(Path(truth), first, second)
+    return first, second

@@ -25,12 +25,12 @@ def with_truth(source: ImageSource, truth: Path, labels: Sequence[str]) -> Image
     in its meta.mat, which must lie beside the file.
 
     Raises:
-        ImageSourceError: the file cannot be read, names none of the images, or has a label that is not in the set.
+        ImageSourceError: the file cannot be read, or has a label that is not in the set.
     """
     known = {key for name in source.image_ids for key in _names(name)}
     rows = [_split(row, known) for row in read_rows(str(truth), Path())]
     bare = all(row.label is None for row in rows)
-    written = _in_order(source, rows, truth) if bare else _by_name(source, rows, truth)
+    written = _in_order(source, rows, truth) if bare else _by_name(source, rows)
     class_ids, note = class_ids_of(written, labels, f"{source.origin} with {truth}")
     return replace(source, class_ids=class_ids, notes=tuple(filter(None, (*source.notes, note))))
 
@@ -48,18 +48,29 @@ def _in_order(source: ImageSource, rows: Sequence[Row], truth: Path) -> list[str
     return [wnids.get(by_row[row], by_row[row]) for row in range(len(source))]
 
 
-def _by_name(source: ImageSource, rows: Sequence[Row], truth: Path) -> list[str | None]:
+def _by_name(source: ImageSource, rows: Sequence[Row]) -> list[str | None]:
     known: dict[str, str | None] = {}
     for row in rows:
         label = row.label.split()[0] if row.label and _is_prediction_string(row.label) else row.label
         known |= dict.fromkeys((row.path, PurePosixPath(row.path).name, PurePosixPath(row.path).stem), label)
     found = [next((key for key in _names(name) if key in known), None) for name in source.image_ids]
-    if not any(found):
-        raise ImageSourceError(
-            f"{truth} names none of the images of {source.origin}: it has {rows[0].path!r} and the images are such as "
-            f"{source.image_ids[0]!r}"
-        )
     return [None if key is None else known[key] for key in found]
+
+
+def check_truth_used(truth: Path, *sources: ImageSource) -> tuple[ImageSource, ...]:
+    """Return sources that were given the labels of a ground-truth file.
+
+    Raises:
+        ImageSourceError: it has a label for none of their images.
+    """
+    if any(source.labelled for source in sources):
+        return sources
+    origins = " and ".join(source.origin for source in sources)
+    rows = read_rows(str(truth), Path())
+    raise ImageSourceError(
+        f"{truth} has a label for none of the images of {origins}: it starts with {rows[0].path if rows else ''!r}, "
+        f"and the images are such as {sources[0].image_ids[0]!r}"
+    )
 
 
 def _split(row: Row, known: set[str]) -> Row:

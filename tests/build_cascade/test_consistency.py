@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from typer.testing import CliRunner
 
 from build_cascade.choosing import choose_cascade
 from build_cascade.cli import app
+from build_cascade.committee import most_agreeing
 from build_cascade.errors import GoalError
 from build_cascade.evaluator import Evaluator
 from build_cascade.goal import parse_goal
 from build_cascade.guarantee import ACCURACY, CONSISTENCY, Guarantee, parse_consistency, parse_guarantee
-from build_cascade.imported import import_pool
+from build_cascade.imported import import_pool, read_npz_folder
 from build_cascade.search_space import SearchSpace
 from build_engines.costs.costs import Costs
 from build_engines.images.source import UNLABELLED
@@ -27,6 +29,7 @@ from tests.support.random_predictions import COSTS as COARSE_COSTS
 from tests.support.random_predictions import random_predictions
 from tests.support.reports import COSTS, evaluator_of, predictions, sparse
 
+SHARED = Path(__file__).parents[3] / "shared" / "imagenet"
 SPACE = SearchSpace(confidences=("margin",), ratios=(1.0,), thresholds=4)
 NAMES = tuple(COARSE_COSTS)
 
@@ -67,11 +70,12 @@ def test_the_choice_is_the_one_for_the_references_answers_as_labels(
     )
 
 
-def test_without_labels_the_most_expensive_backbone_is_the_reference():
-    some = evaluator_of()
+def test_without_labels_the_backbone_that_agrees_most_with_all_is_the_reference():
+    some = replace(evaluator_of(), costs=Costs({"small": 9.0, "medium": 0.3, "large": 0.9}))
     judged = replace(some, calibration=hidden(some.calibration), test=hidden(some.test)).judged()
     assert judged.best_single() == judged.calibration.reference == judged.test.reference == "large"
-    assert [note.split(":")[0] for note in judged.notes] == ["calibration", "test"]
+    assert [note.split(":")[0] for note in judged.notes[:2]] == ["calibration", "test"]
+    assert "'large' agrees most with the mean prediction of all backbones" in judged.notes[2]
     assert "by agreement with the answers of 'large' on all 300 images, none of which has a label" in judged.notes[0]
     assert judged.judged("medium").best_single() == "medium"
     with pytest.raises(GoalError, match="no backbone 'huge'"):
@@ -89,6 +93,20 @@ def test_where_some_images_have_labels_these_are_used_and_the_others_counted():
     assert len(by_answers.calibration.class_ids) == 300
     assert by_answers.test.reference is None
     assert some.judged().notes == ()
+
+
+def test_test_images_without_labels_are_judged_by_the_best_backbone_on_calibration():
+    some = evaluator_of()
+    judged = replace(some, test=hidden(some.test)).judged()
+    assert (judged.calibration.reference, judged.test.reference) == (None, judged.best_single())
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/imagenet")
+def test_on_imagenet_the_most_agreeing_backbone_is_the_most_accurate():
+    found, costs = read_npz_folder(SHARED)
+    some = found.rows(np.arange(0, len(found.class_ids), 25))
+    accuracy = {name: np.mean(array.argmax(axis=1) == some.class_ids) for name, array in some.probabilities.items()}
+    assert most_agreeing(some, costs) == max(accuracy, key=accuracy.get) == "resnet152"
 
 
 @pytest.mark.parametrize(
@@ -144,7 +162,16 @@ def test_the_commands_say_that_labels_were_not_used(tmp_path):
 def test_a_choice_by_consistency_is_reported_by_labels_where_the_test_images_have_them(tmp_path):
     pool = import_pool("elsewhere", sparse(predictions(4, images=600)), COSTS, tmp_path)
     said = run("search", pool, "--consistent-with", "medium", "--tolerance", "0.2", "--build", tmp_path)
-    assert "'medium' on all 300 images, which are not used" in said
+    assert "'medium' on all 300 images, whose labels are not used" in said
     evidence = read_cascade(tmp_path / "elsewhere" / "cascade.json").evidence
     assert {"agreement", "accuracy"} == {*evidence["calibration"], *evidence["test"]} & {"agreement", "accuracy"}
     assert "accuracy % (95%)" in run("report", pool, "--build", tmp_path)
+
+
+@pytest.mark.parametrize("labels", [UNLABELLED, 3])
+def test_ten_images_and_images_of_one_class_are_enough_to_say_that_nothing_is_certain(tmp_path, labels):
+    few = predictions(4, images=20)
+    pool = import_pool("few", sparse(replace(few, class_ids=np.full(20, labels))), COSTS, tmp_path)
+    said = run("search", pool, "--tolerance", "0.1", "--risk", "0.05", "--build", tmp_path)
+    assert "none: no cascade could be certified" in said
+    assert "on 10 test images" in run("report", pool, "--build", tmp_path)

@@ -89,6 +89,7 @@ def test_images_that_cannot_be_read_are_named_and_left_out(server, run, tiny_poo
     for asked in (len(build), 0):
         done = collect_split(build, "test", broken, server.addresses.grpc, configs)
         assert (done.images, done.asked) == (len(broken) - 2, asked)
+        assert done.note("test").startswith("test: 2 images could not be used and are left out: cannot read")
         assert all(name in why for name, why in zip(("bee/001.png", "cat/phone.heic"), done.unusable, strict=True))
     read = Predictions.read(build.predictions("test"), [built.name for built in build])
     kept = [row for row, name in enumerate(broken.image_ids) if name not in {"bee/001.png", "cat/phone.heic"}]

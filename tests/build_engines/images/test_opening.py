@@ -13,7 +13,7 @@ from PIL import Image
 
 from build_engines.errors import ImageSourceError
 from build_engines.images.canvas import UnusableImage
-from build_engines.images.opening import open_images
+from build_engines.images.opening import open_images, open_splits
 from build_engines.images.source import UNLABELLED
 from build_engines.pool.class_names import imagenet_1k_wnids
 from build_engines.pool.labels import imagenet_1k
@@ -153,8 +153,20 @@ def test_a_ground_truth_file_labels_a_flat_folder(flat, name, text, expected):
 def test_a_ground_truth_file_that_does_not_fit_is_refused(flat):
     with pytest.raises(ImageSourceError, match=r"has 3 labels without names, and .*flat 4 images"):
         truth_of(flat, "truth.txt", "cat\nbee\nant\n")
-    with pytest.raises(ImageSourceError, match=r"names none of the images of .*flat: it has 'x.png' and .* 'a.png'"):
+    with pytest.raises(ImageSourceError, match=r"none of the images of .*flat: it starts with 'x.png', .* 'a.png'"):
         truth_of(flat, "truth.csv", "path,label\nx.png,cat\n")
+
+
+def test_a_ground_truth_file_may_be_of_one_split_only(flat):
+    other, truth = flat.parent / "other", flat.parent / "truth.csv"
+    other.mkdir()
+    Image.new("RGB", (6, 6)).save(other / "g.png")
+    truth.write_text("path,label\na.png,cat\n")
+    splits = open_splits(None, str(flat), str(other), LABELS, str(truth))
+    assert [split.labelled for split in splits] == [1, 0]
+    truth.write_text("path,label\nx.png,cat\n")
+    with pytest.raises(ImageSourceError, match=r"for none of the images of .*flat and .*other"):
+        open_splits(None, str(flat), str(other), LABELS, str(truth))
 
 
 def test_imagenets_own_numbers_are_looked_up_in_its_development_kit(flat):
