@@ -64,6 +64,9 @@ def test_the_choice_is_the_one_for_the_references_answers_as_labels(
         goal = parse_goal(reference, tolerance, None, evaluator)
         chosen.append(choose_cascade(build, evaluator, goal, SPACE, reference=reference, guarantee=guarantee))
     assert chosen[0] == chosen[1]
+    if guarantee is not None:
+        known = Evaluator(*splits, Costs(COARSE_COSTS))  # a certificate of consistency looks at no label
+        assert choose_cascade(build, known, goal, SPACE, reference=reference, guarantee=guarantee) == chosen[0]
     committee, thresholds = chosen[0].candidate.committee, chosen[0].candidate.thresholds
     assert without.on_calibration(committee, thresholds) == replace(
         labelled.on_calibration(committee, thresholds), reference=reference
