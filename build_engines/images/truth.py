@@ -11,7 +11,8 @@ from scipy.io import loadmat
 from build_engines.errors import ImageSourceError
 from build_engines.images.listed import Row, read_rows
 from build_engines.images.named_classes import class_ids_of
-from build_engines.images.source import ImageSource
+from build_engines.images.path_matching import match_paths, name_of
+from build_engines.images.source import ImageSource, shortened
 
 DEVKIT_META = "meta.mat"
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth"
@@ -21,16 +22,18 @@ def with_truth(source: ImageSource, truth: Path, labels: Sequence[str]) -> Image
     """Give images the labels of a ground-truth file.
 
     The file has paths and labels (text, CSV, TSV or Parquet), or one label per line for all images, sorted by name.
-    Images are found by path, file name, or name without suffix. The numbers of ImageNet's development kit are looked up
-    in its meta.mat, which must lie beside the file.
+    An image has the label of the row whose path ends like its own, in as many folders as possible; the suffix of the
+    file may be left out. The numbers of ImageNet's development kit are looked up in its meta.mat, which must lie beside
+    the file.
 
     Raises:
-        ImageSourceError: the file cannot be read, or has a label that is not in the set.
+        ImageSourceError: the file cannot be read, has a label that is not in the set, or rows that fit an image equally
+            well and differ, or a row that fits several images.
     """
-    known = {key for name in source.image_ids for key in _names(name)}
+    known = {name_of(PurePosixPath(name)) for name in source.image_ids}
     rows = [_split(row, known) for row in read_rows(str(truth), Path())]
     bare = all(row.label is None for row in rows)
-    written = _in_order(source, rows, truth) if bare else _by_name(source, rows)
+    written = _in_order(source, rows, truth) if bare else _by_path(source, rows, truth)
     class_ids, note = class_ids_of(written, labels, f"{source.origin} with {truth}")
     return replace(source, class_ids=class_ids, notes=tuple(filter(None, (*source.notes, note))))
 
@@ -48,13 +51,33 @@ def _in_order(source: ImageSource, rows: Sequence[Row], truth: Path) -> list[str
     return [wnids.get(by_row[row], by_row[row]) for row in range(len(source))]
 
 
-def _by_name(source: ImageSource, rows: Sequence[Row]) -> list[str | None]:
-    known: dict[str, str | None] = {}
-    for row in rows:
-        label = row.label.split()[0] if row.label and _is_prediction_string(row.label) else row.label
-        known |= dict.fromkeys((row.path, PurePosixPath(row.path).name, PurePosixPath(row.path).stem), label)
-    found = [next((key for key in _names(name) if key in known), None) for name in source.image_ids]
-    return [None if key is None else known[key] for key in found]
+def _by_path(source: ImageSource, rows: Sequence[Row], truth: Path) -> list[str | None]:
+    folder = PurePosixPath(Path(source.origin).resolve().as_posix())  # which tells equal paths of two splits apart
+    matched = match_paths([folder / name for name in source.image_ids], [PurePosixPath(row.path) for row in rows])
+    labels = [_class_of(row.label) for row in rows]
+    _check_unambiguous(source, rows, truth, matched)
+    return [labels[places[0]] if places else None for places in matched]
+
+
+def _check_unambiguous(source: ImageSource, rows: Sequence[Row], truth: Path, matched: Sequence[list[int]]) -> None:
+    fitted: dict[int, str] = {}
+    for image_id, places in zip(source.image_ids, matched, strict=True):
+        if len({_class_of(rows[place].label) for place in places}) > 1:
+            written = shortened([f"{rows[place].path},{rows[place].label or ''}" for place in places])
+            raise ImageSourceError(
+                f"{truth}: {len(places)} rows with different labels fit image {image_id!r} equally well: {written}; "
+                "write the path of each image once, with the folders that tell them apart"
+            )
+        for place in places:
+            if fitted.setdefault(place, image_id) != image_id:
+                raise ImageSourceError(
+                    f"{truth}: the row {rows[place].path!r} fits several images, {fitted[place]!r} and {image_id!r}; "
+                    "write the paths of the images with the folders that tell them apart"
+                )
+
+
+def _class_of(label: str | None) -> str | None:
+    return label.split()[0] if label and _is_prediction_string(label) else label
 
 
 def check_truth_used(truth: Path, *sources: ImageSource) -> tuple[ImageSource, ...]:
@@ -76,12 +99,7 @@ def check_truth_used(truth: Path, *sources: ImageSource) -> tuple[ImageSource, .
 def _split(row: Row, known: set[str]) -> Row:
     """Read a line of an image's name and its label, parted by white space."""
     name, _, label = row.path.rpartition(" ")
-    return Row(name.strip(), label) if row.label is None and known.intersection(_names(name.strip())) else row
-
-
-def _names(image_id: str) -> tuple[str, str, str]:
-    path = PurePosixPath(image_id)
-    return image_id, path.name, path.stem
+    return Row(name.strip(), label) if row.label is None and name_of(PurePosixPath(name.strip())) in known else row
 
 
 def _is_prediction_string(label: str) -> bool:

@@ -169,6 +169,59 @@ def test_a_ground_truth_file_may_be_of_one_split_only(flat):
         open_splits(None, str(flat), str(other), LABELS, str(truth))
 
 
+@pytest.fixture
+def alike(tmp_path):
+    """Two class folders whose images have the same names."""
+    for name in ("cat", "bee"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        Image.new("RGB", (6, 6)).save(tmp_path / "train" / name / "001.jpg")
+    return tmp_path / "train"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "train/bee/001.jpg,bee\ntrain/cat/001.jpg,cat\n",
+        "bee/001,bee\nelsewhere/cat/001.jpg,cat\n",
+        "train/bee/001.jpg,bee\nval/bee/001.jpg,ant\ntrain/cat/001.jpg,cat\n",  # the other split has the same names
+        "bee/001.jpg,bee\nbee/001.png,ant\ncat/001.JPG,cat\ncat/001.JPG,cat\n",
+    ],
+)
+def test_images_of_the_same_name_have_the_label_of_the_longest_path(alike, text):
+    (alike.parent / "truth.csv").write_text(f"path,label\n{text}")
+    source = open_images(alike, LABELS, str(alike.parent / "truth.csv"))
+    assert (source.image_ids, source.class_ids.tolist()) == (["bee/001.jpg", "cat/001.jpg"], [1, 2])
+
+
+def test_a_row_that_belongs_to_one_image_is_not_given_to_another_of_its_name(alike):
+    (alike.parent / "truth.csv").write_text("path,label\ntrain/cat/001.jpg,cat\n")
+    source = open_images(alike, LABELS, str(alike.parent / "truth.csv"))
+    assert source.class_ids.tolist() == [UNLABELLED, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "001.jpg,cat\n",
+            r"the row '001\.jpg' fits several images, 'bee/001\.jpg' and 'cat/001\.jpg'; write the paths",
+        ),
+        (
+            "bee/001.jpg,cat\nbee/001.jpg,bee\n",
+            r"fit image 'bee/001\.jpg' equally .* 'bee/001\.jpg,cat', 'bee/001\.jpg,b",
+        ),
+        (
+            "a/001.jpg,cat\nb/001.jpg,bee\n",
+            r"2 rows with different labels fit image .*: 'a/001\.jpg,cat', 'b/001\.jpg,b",
+        ),
+    ],
+)
+def test_rows_that_fit_images_ambiguously_are_refused_by_name(alike, text, says):
+    (alike.parent / "truth.csv").write_text(f"path,label\n{text}")
+    with pytest.raises(ImageSourceError, match=says):
+        open_images(alike, LABELS, str(alike.parent / "truth.csv"))
+
+
 def test_imagenets_own_numbers_are_looked_up_in_its_development_kit(flat):
     from scipy.io import savemat
 
