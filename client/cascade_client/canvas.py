@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 try:
     from pillow_heif import register_heif_opener
@@ -25,7 +25,15 @@ ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 Canvas = npt.NDArray[np.uint8]
 HEAD_BYTES = 12
 HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})  # ISO/IEC 23008-12
-UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+ORIENTATIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # of Exif 2.32, section 4.6.4, to undo each
 
 
 class UnusableImage(ValueError):
@@ -46,27 +54,34 @@ def to_canvas(image: ImageLike, size: int, formats: tuple[str, ...] | None = Non
     Raises:
         UnusableImage: the file cannot be read, is no image or is truncated, or the array has another shape or dtype.
     """
-    picture = _rgb(_opened(image, formats))
-    fitted = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    try:
+        picture = _rgb(_opened(image, formats))
+        fitted = ImageOps.fit(picture, (size, size), Image.Resampling.BICUBIC)
+    except UnusableImage:
+        raise
+    except Exception as error:  # whatever Pillow's readers raise on damaged files, struct.error and TypeError included
+        raise UnusableImage(f"cannot read {_name(image)} as an image: {error}") from error
     return np.ascontiguousarray(fitted, dtype=np.uint8)
+
+
+def _name(image: ImageLike) -> str:
+    if isinstance(image, bytes):
+        return "these bytes"
+    return "this PIL image" if isinstance(image, Image.Image) else str(image)
 
 
 def _opened(image: ImageLike, formats: tuple[str, ...] | None) -> Image.Image:
     if isinstance(image, Image.Image):
-        return _loaded(image, "this PIL image")
+        return image
     if isinstance(image, np.ndarray):
         return _from_array(image)
     if not isinstance(image, str | Path | bytes):
         raise UnusableImage(f"expected a path, bytes, a PIL image or an array, got {type(image).__name__}")
-    name = "these bytes" if isinstance(image, bytes) else str(image)
     try:
-        opened = Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats)
+        return Image.open(io.BytesIO(image) if isinstance(image, bytes) else image, formats=formats)
     except UnidentifiedImageError as error:
         reason = f"expected {', '.join(formats)}" if formats else _unknown_format(image)
-        raise UnusableImage(f"cannot read {name} as an image: {reason}") from error
-    except UNREADABLE as error:
-        raise UnusableImage(f"cannot read {name} as an image: {error}") from error
-    return _loaded(opened, name)
+        raise UnusableImage(f"cannot read {_name(image)} as an image: {reason}") from error
 
 
 def _unknown_format(image: str | Path | bytes) -> str:
@@ -75,14 +90,6 @@ def _unknown_format(image: str | Path | bytes) -> str:
     if head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS:
         return "HEIC and HEIF need the package pillow-heif; install the extra `heif`"
     return "unknown format"
-
-
-def _loaded(picture: Image.Image, name: str) -> Image.Image:
-    try:
-        picture.load()
-    except UNREADABLE as error:
-        raise UnusableImage(f"cannot read {name} as an image: {error}") from error
-    return picture
 
 
 def _from_array(array: npt.NDArray[Any]) -> Image.Image:
@@ -96,7 +103,7 @@ def _from_array(array: npt.NDArray[Any]) -> Image.Image:
 
 
 def _rgb(picture: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(picture)
+    upright = _upright(picture)
     if upright.mode in {"I", "F"}:
         raise UnusableImage("32-bit grey images have no agreed range; convert the image to 8 or 16 bits")
     if upright.mode.startswith("I;16"):  # Pillow's own conversion clips to white
@@ -104,3 +111,13 @@ def _rgb(picture: Image.Image) -> Image.Image:
     if upright.mode == "P" and "transparency" in upright.info:
         upright = upright.convert("RGBA")
     return upright.convert("RGB")
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """Turn an image as its metadata say; as it is, where they have no orientation or are damaged."""
+    picture.load()
+    try:
+        turn = ORIENTATIONS.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # whatever Pillow raises on damaged metadata; the pixels are intact
+        turn = None
+    return picture if turn is None else picture.transpose(turn)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from build_engines.images.canvas import UnusableImage, to_canvas
 
@@ -50,6 +51,47 @@ def test_exif_rotation_is_undone():
     exif[0x0112] = 6  # stored turned by a quarter: to be turned clockwise
     turned = encoded(upright.transpose(Image.Transpose.ROTATE_90), "TIFF", exif=exif)
     np.testing.assert_array_equal(to_canvas(turned, 20), to_canvas(upright, 20))
+
+
+@pytest.mark.parametrize("orientation", range(9))
+def test_every_orientation_is_that_of_pillow(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = encoded(Image.effect_noise((20, 20), 90), exif=exif)
+    upright = ImageOps.exif_transpose(Image.open(io.BytesIO(stored)))
+    np.testing.assert_array_equal(to_canvas(stored, 20), to_canvas(upright, 20))
+
+
+def mistyped_exif():
+    """Orientation 6, and an ImageWidth of type ASCII where a number belongs."""
+    entries = struct.pack("<HHHIIHHII", 2, 0x0100, 2, 4, 0x313233, 0x0112, 3, 1, 6) + struct.pack("<I", 0)
+    return b"Exif\0\0II*\0" + struct.pack("<I", 8) + entries
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "WEBP", "PNG"])
+@pytest.mark.parametrize(
+    "exif", [b"Exif\0\0damaged metadata", b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + bytes(range(40)) * 3]
+)
+def test_damaged_metadata_are_left_out_of_account(format_, exif, recwarn):
+    image = Image.effect_noise((40, 20), 90).convert("RGB")
+    np.testing.assert_array_equal(
+        to_canvas(encoded(image, format_, exif=exif), 16), to_canvas(encoded(image, format_), 16)
+    )
+
+
+@pytest.mark.parametrize("format_", ["JPEG", "WEBP", "PNG"])
+def test_an_orientation_counts_beside_damaged_metadata(format_):
+    image = Image.effect_noise((40, 20), 90).convert("RGB")
+    turned = Image.open(io.BytesIO(encoded(image, format_))).transpose(Image.Transpose.ROTATE_270)
+    np.testing.assert_array_equal(to_canvas(encoded(image, format_, exif=mistyped_exif()), 16), to_canvas(turned, 16))
+
+
+@pytest.mark.parametrize("raised", [struct.error, TypeError, KeyError, EOFError, SyntaxError, OverflowError])
+def test_whatever_a_reader_raises_is_an_unusable_image(raised, monkeypatch):
+    picture = Image.new("RGB", (4, 4))
+    monkeypatch.setattr(picture, "load", lambda: (_ for _ in ()).throw(raised("damaged")))
+    with pytest.raises(UnusableImage, match=r"cannot read this PIL image as an image: .*damaged"):
+        to_canvas(picture, 4)
 
 
 @pytest.mark.parametrize("array", [np.full((9, 9, 3), 7, np.uint8), np.full((9, 9), 7, np.uint8)])
