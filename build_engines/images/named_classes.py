@@ -15,28 +15,53 @@ def class_ids_of(written: Sequence[str | None], labels: Sequence[str] | None, or
     """Return the class of each written label, INT64 [N], and a note on images and classes that lack the other.
 
     Args:
-        written: A label's name, WordNet id or number from 0; empty or None where there is none.
+        written: Names of labels or WordNet ids, or else numbers from 0; empty or None where there is none. What could
+            be either is taken for names.
         labels: Names of the classes; None leaves every image unlabelled.
         origin: Where they are from, for messages.
 
     Raises:
-        ImageSourceError: one stands for no label.
+        ImageSourceError: one stands for no label, or some are names and others numbers.
     """
     if labels is None:
         return np.full(len(written), UNLABELLED, np.int64), ""
-    classes: dict[str | None, int] = {str(number): number for number in range(len(labels))}
-    classes.update(match_classes({name for name in written if name}, labels))
-    classes.update({"": UNLABELLED, None: UNLABELLED})
-    if odd := list(dict.fromkeys(name for name in written if name not in classes)):
-        first = next(place for place, name in enumerate(written, start=1) if name == odd[0])
-        shown = shortened([str(name) for name in odd])
+    given = list(dict.fromkeys(name for name in written if name))
+    names = match_classes(given, labels)
+    numbers = {name: int(name) for name in given if name in set(map(str, range(len(labels))))}
+    if odd := [name for name in given if name not in names and name not in numbers]:
         raise ImageSourceError(
-            f"{origin}: {len(odd)} labels are not in the label set, the first of image {first}: {shown}; "
-            f"write labels as the pool has them ({shortened(labels, 2)}), WordNet ids, or numbers from 0 to "
-            f"{len(labels) - 1}"
+            f"{origin}: {len(odd)} labels are not in the label set, the first of image {written.index(odd[0]) + 1}: "
+            f"{shortened(odd)}; write labels as the pool has them ({shortened(labels, 2)}), WordNet ids, or numbers "
+            f"from 0 to {len(labels) - 1}"
         )
-    class_ids = np.array([classes[name] for name in written], np.int64)
-    return class_ids, coverage(class_ids, labels, origin)
+    read = _names_or_numbers(names, numbers, given, labels, origin)
+    class_ids = np.array([read[name] if name else UNLABELLED for name in written], np.int64)
+    notes = (_reading(names, numbers, read, origin), coverage(class_ids, labels, origin))
+    return class_ids, "; ".join(filter(None, notes))
+
+
+def _names_or_numbers(
+    names: dict[str, int], numbers: dict[str, int], given: Sequence[str], labels: Sequence[str], origin: str
+) -> dict[str, int]:
+    """Return the class of each written label, all of which are names, or else all of which are numbers."""
+    for reading in (names, numbers):
+        if len(reading) == len(given):
+            return reading
+    raise ImageSourceError(
+        f"{origin}: some labels are names and others numbers: {shortened([name for name in given if name in names])} "
+        f"are labels of the pool, but {shortened([name for name in given if name not in names])} only numbers of "
+        f"classes; write all as the pool has them ({shortened(labels, 2)}), or all as numbers from 0 to "
+        f"{len(labels) - 1}"
+    )
+
+
+def _reading(names: dict[str, int], numbers: dict[str, int], read: dict[str, int], origin: str) -> str:
+    """Return a note where a label is the name of one class and the number of another; empty where none is."""
+    first = next((name for name in read if names.get(name, read[name]) != numbers.get(name, read[name])), None)
+    if first is None:
+        return ""
+    kind = "the labels' names" if read is names else "the numbers of the classes, from 0,"
+    return f"{origin}: {first!r} could be a name or a number; all labels are taken for {kind}"
 
 
 def coverage(class_ids: ClassIds, labels: Sequence[str], origin: str) -> str:

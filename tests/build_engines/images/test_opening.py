@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from build_engines.errors import ImageSourceError
 from build_engines.images.canvas import UnusableImage
+from build_engines.images.named_classes import class_ids_of
 from build_engines.images.opening import open_images, open_splits
 from build_engines.images.source import UNLABELLED
 from build_engines.pool.class_names import imagenet_1k_wnids
@@ -47,7 +49,7 @@ def write_csv(path, rows, delimiter=","):
     return path
 
 
-NAMED = [("f.png", "cat"), ("a.png", "Bee"), ("c d, e.png", "0"), ("b.png", "")]
+NAMED = [("f.png", "cat"), ("a.png", "Bee"), ("c d, e.png", "ant"), ("b.png", "")]
 CLASSES = [2, 1, 0, UNLABELLED]
 
 
@@ -61,6 +63,33 @@ def test_tables_of_paths_and_labels(flat, header, suffix):
     assert source.notes == (f"{flat / f'list.{suffix}'}: 1 of 4 images have no label",)
 
 
+@pytest.mark.parametrize(
+    ("labels", "written", "expected", "note"),
+    [
+        (
+            "12345",
+            "12345",
+            [0, 1, 2, 3, 4],
+            "'1' could be a name or a number; all labels are taken for the labels' names",
+        ),
+        ("12345", "01234", [0, 1, 2, 3, 4], "'1' could be a name or a number; all .* for the numbers of the classes"),
+        ("12345", "333", [2, 2, 2], "for the labels' names"),
+        ("01234", "20", [2, 0], ""),
+        ("abcde", "40", [4, 0], ""),
+        ("12345", "50", None, "'5' are labels of the pool, but '0' only numbers of classes; write all as the pool has"),
+    ],
+)
+def test_labels_that_are_numbers_are_all_names_or_all_numbers(labels, written, expected, note):
+    if expected is None:
+        with pytest.raises(ImageSourceError, match=note):
+            class_ids_of(list(written), list(labels), "list.csv")
+    else:
+        class_ids, said = class_ids_of([*written, ""], list(labels), "list.csv")
+        assert class_ids.tolist() == [*expected, UNLABELLED]
+        assert re.search(note, said)
+        assert ("could be" in said) == bool(note)
+
+
 def test_a_text_file_of_paths_relative_to_itself_or_absolute(flat):
     (flat.parent / "list.txt").write_text(f"flat/b.png\n\n  flat/c d, e.png\n{flat / 'a.png'}\n")
     source = open_images(flat.parent / "list.txt", LABELS)
@@ -68,7 +97,7 @@ def test_a_text_file_of_paths_relative_to_itself_or_absolute(flat):
 
 
 def test_a_text_file_with_labels_after_the_paths(flat):
-    (flat / "val.txt").write_text("b.png 2\nc d, e.png\tant\na.png cat\n")
+    (flat / "val.txt").write_text("b.png cat\nc d, e.png\tant\na.png cat\n")
     source = open_images(flat / "val.txt", LABELS)
     assert (pixels(source), source.class_ids.tolist()) == ([1, 2, 0], [2, 0, 2])
 
@@ -104,6 +133,7 @@ def test_files_that_a_list_names_and_that_do_not_exist_are_named_and_the_others_
     [
         ("list.csv", "path,label\na.png,ant\nb.png,wolf\n", r"1 labels are not in the label set, the first of image 2"),
         ("list.csv", "path,label\na.png,3\n", r"'3'; write labels as .* or numbers from 0 to 2"),
+        ("list.csv", "path,label\na.png,ant\nb.png,1\n", "some labels are names and others numbers: 'ant' are"),
         ("list.csv", "path,label\na.png\n", "row 2: fewer columns than the header"),
         ("list.csv", "", "lists no image"),
         ("list.txt", "\n", "lists no image"),
@@ -135,7 +165,7 @@ def truth_of(flat, name, text):
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("truth.txt", "cat\nbee\n0\nant\n", [2, 1, 0, 0]),  # one per line, by name
+        ("truth.txt", "cat\nbee\nant\nant\n", [2, 1, 0, 0]),  # one per line, by name
         ("truth.txt", "flat/b.png 2\na.png 0\n", [0, 2, UNLABELLED, UNLABELLED]),
         ("truth.csv", 'path,label\n"c d, e.png",bee\nb,ant\n', [UNLABELLED, 0, 1, UNLABELLED]),
         (
@@ -257,7 +287,7 @@ def png(number):
 def shards(tmp_path):
     folder = tmp_path / "shards"
     folder.mkdir()
-    write_tar(folder / "x-000.tar", {"s/0.png": png(0), "s/0.cls": b"2\n", "s/1.input.png": png(1), "s/1.txt": b"hi"})
+    write_tar(folder / "x-000.tar", {"s/0.png": png(0), "s/0.cls": b"cat\n", "s/1.input.png": png(1), "s/1.txt": b"hi"})
     write_tar(
         folder / "x-001.tar", {"s/2.json": json.dumps({"label": "bee"}).encode(), "s/2.png": png(2), "s/3.png": b"?"}
     )
