@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from build_engines.errors import ImageSourceError
+from build_engines.images.folder import EXTENSIONS
 from build_engines.images.named_classes import class_ids_of
 from build_engines.images.source import ImageFile, ImageSource, shortened
 from build_engines.support.atomic_files import read_text
 
 STDIN = "-"
 SUFFIXES = frozenset({".csv", ".lst", ".parquet", ".tsv", ".txt"})
-PATH_COLUMNS = ("path", "file_name", "filename", "file", "filepath", "image_path", "image", "imageid", "name")
-LABEL_COLUMNS = (
-    "label", "labels", "class_name", "class", "wnid", "synset", "class_id", "target", "predictionstring",
+PATH_COLUMNS = (
+    "path", "filename", "file", "filepath", "imagepath", "imagename", "imagefile", "image", "imageid", "img",
+    "imgpath", "imgname", "paths", "filenames", "files", "filepaths", "images", "name",
 )  # fmt: skip
+LABEL_COLUMNS = (
+    "label", "labels", "classname", "labelname", "class", "classes", "wnid", "synset", "classid", "classidx",
+    "classindex", "labelid", "target", "category", "predictionstring",
+)  # fmt: skip
+COLUMNS_ADVICE = (
+    f"name the column of paths one of {', '.join(PATH_COLUMNS)} and that of labels, if there is one, one of "
+    f"{', '.join(LABEL_COLUMNS)}; case, spaces, hyphens and underscores make no difference"
+)
 
 
 @dataclass(frozen=True)
@@ -95,11 +105,21 @@ def read_rows(given: str, base: Path) -> list[Row]:
 
 def columns_of(names: Sequence[str]) -> tuple[str | None, str | None]:
     """Return which of a table's columns holds paths and which labels, None where none does."""
-    by_folded = {name.strip().casefold(): name for name in reversed(names)}
+    by_folded = {_folded(name): name for name in reversed(names)}
     path, label = (
         next((by_folded[name] for name in known if name in by_folded), None) for known in (PATH_COLUMNS, LABEL_COLUMNS)
     )
     return path, label
+
+
+def is_label_column(name: str) -> bool:
+    """Whether a column is named as one of labels."""
+    return _folded(name) in LABEL_COLUMNS
+
+
+def _folded(name: str) -> str:
+    """Return a column's name without case, spaces, hyphens and underscores."""
+    return re.sub(r"[\s_-]", "", name).casefold()
 
 
 def _table_rows(table: Iterable[list[str]], path: Path) -> list[Row]:
@@ -107,13 +127,25 @@ def _table_rows(table: Iterable[list[str]], path: Path) -> list[Row]:
     if not lines:
         return []
     named, labelled = columns_of(lines[0])
-    if named is None:  # no header
+    if named is None:
+        _check_no_header(lines, path)
         return [Row(line[0].strip(), line[1].strip() if len(line) > 1 else None) for line in lines]
     place, label = lines[0].index(named), None if labelled is None else lines[0].index(labelled)
     short = next((number for number, line in enumerate(lines, 1) if len(line) <= max(place, label or 0)), None)
     if short is not None:
         raise ImageSourceError(f"{path}, row {short}: fewer columns than the header; quote paths that contain commas")
     return [Row(line[place].strip(), None if label is None else line[label].strip()) for line in lines[1:]]
+
+
+def _check_no_header(lines: Sequence[list[str]], path: Path) -> None:
+    """Refuse a first line that is a header rather than a row: it names no file, but a column, or the next line does."""
+    first, second = lines[0], lines[1] if len(lines) > 1 else []
+    if not any(map(_is_image_name, first)) and (any(map(is_label_column, first)) or any(map(_is_image_name, second))):
+        raise ImageSourceError(f"{path} has no column of paths; its columns are {shortened(first)}; {COLUMNS_ADVICE}")
+
+
+def _is_image_name(cell: str) -> bool:
+    return Path(cell.strip()).suffix.lower() in EXTENSIONS
 
 
 def _parquet_rows(path: Path) -> list[Row]:
@@ -124,7 +156,8 @@ def _parquet_rows(path: Path) -> list[Row]:
     except (pyarrow.ArrowException, OSError) as error:
         raise ImageSourceError(f"cannot read {path} as Parquet: {error}") from error
     if named is None:
-        raise ImageSourceError(f"{path} has no column of paths; name one `path`")
+        names = parquet.read_schema(path).names
+        raise ImageSourceError(f"{path} has no column of paths; its columns are {shortened(names)}; {COLUMNS_ADVICE}")
     labels = [None] * len(table) if labelled is None else table[labelled].to_pylist()
     pairs = zip(table[named].to_pylist(), labels, strict=True)
     return [Row(str(name), None if label is None else str(label)) for name, label in pairs]

@@ -53,7 +53,17 @@ NAMED = [("f.png", "cat"), ("a.png", "Bee"), ("c d, e.png", "ant"), ("b.png", ""
 CLASSES = [2, 1, 0, UNLABELLED]
 
 
-@pytest.mark.parametrize("header", [("path", "label"), ("File_Name", "class_id"), None])
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("path", "label"),
+        ("File_Name", "class_id"),
+        ("img", "label"),
+        ("Image Path", "Class-Name"),
+        ("images", "Category"),
+        None,
+    ],
+)
 @pytest.mark.parametrize("suffix", ["csv", "tsv"])
 def test_tables_of_paths_and_labels(flat, header, suffix):
     rows = NAMED if header is None else [header, *NAMED]
@@ -61,6 +71,12 @@ def test_tables_of_paths_and_labels(flat, header, suffix):
     assert (pixels(source), source.class_ids.tolist()) == ([3, 0, 2, 1], CLASSES)
     assert source.image_ids == [name for name, _ in NAMED]
     assert source.notes == (f"{flat / f'list.{suffix}'}: 1 of 4 images have no label",)
+
+
+def test_a_table_as_kaggles_data_sets_have_it(flat):
+    rows = [("class id", "filepaths", "labels"), ("2", "f.png", "cat"), ("1", "a.png", "bee")]
+    source = open_images(write_csv(flat / "list.csv", rows), LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([3, 0], [2, 1])
 
 
 @pytest.mark.parametrize(
@@ -134,6 +150,16 @@ def test_files_that_a_list_names_and_that_do_not_exist_are_named_and_the_others_
         ("list.csv", "path,label\na.png,ant\nb.png,wolf\n", r"1 labels are not in the label set, the first of image 2"),
         ("list.csv", "path,label\na.png,3\n", r"'3'; write labels as .* or numbers from 0 to 2"),
         ("list.csv", "path,label\na.png,ant\nb.png,1\n", "some labels are names and others numbers: 'ant' are"),
+        (
+            "list.csv",
+            "picture,kind\na.png,ant\n",
+            r"its columns are 'picture', 'kind'; name the column of paths one of p",
+        ),
+        (
+            "list.csv",
+            "picture,label\na,ant\n",
+            r"has no column of paths; .* and that of labels, if there is one, one of l",
+        ),
         ("list.csv", "path,label\na.png\n", "row 2: fewer columns than the header"),
         ("list.csv", "", "lists no image"),
         ("list.txt", "\n", "lists no image"),
