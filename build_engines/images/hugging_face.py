@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from build_engines.errors import ImageSourceError
-from build_engines.images.canvas import ImageLike
-from build_engines.images.listed import LABEL_COLUMNS
+from build_engines.images.canvas import ImageLike, UnusableImage
+from build_engines.images.listed import is_label_column
 from build_engines.images.named_classes import class_ids_of
-from build_engines.images.source import ImageSource, file_version
+from build_engines.images.source import ImageSource, file_version, shortened
 from build_engines.support.atomic_files import fingerprint
 
 SAVED = "dataset_info.json"
@@ -38,9 +38,13 @@ class DatasetImage:
     version: str
 
     def load(self) -> ImageLike:
-        """Return the encoded bytes, or the path of the file."""
-        stored: dict[str, Any] = self.dataset[self.row][self.column]
-        return stored["bytes"] if stored["bytes"] is not None else Path(stored["path"])
+        """Return the encoded bytes, or the path of the file; raises UnusableImage where there is neither."""
+        stored: dict[str, Any] = self.dataset[self.row][self.column] or {}
+        if stored.get("bytes") is not None:
+            return stored["bytes"]  # type: ignore[no-any-return]  # as the features of the data set promise
+        if stored.get("path") is None:
+            raise UnusableImage(f"{self.image_id}: row {self.row} of the data set has no image (null)")
+        return Path(stored["path"])
 
 
 def is_dataset(folder: Path) -> bool:
@@ -71,8 +75,10 @@ def open_dataset(given: Path, labels: Sequence[str] | None) -> ImageSource:
     images = tuple(
         DatasetImage(dataset, column, row, name, version) for row, name in enumerate(_names(dataset, column))
     )
-    class_ids, note = class_ids_of(_labels(datasets, dataset), labels, str(given))
-    return ImageSource(str(given), images, class_ids, (note,) if note else ())
+    label_column, multiple = _label_column(datasets, dataset)
+    class_ids, note = class_ids_of(_labels(datasets, dataset, label_column), labels, str(given))
+    left_out = f"{given}: left out the column {multiple}, which does not hold one label per image" if multiple else ""
+    return ImageSource(str(given), images, class_ids, tuple(filter(None, (left_out if labels else "", note))))
 
 
 def _library(given: Path) -> Any:  # noqa: ANN401 (an extra, which may be missing)
@@ -119,11 +125,19 @@ def _names(dataset: Any, column: str) -> list[str]:  # noqa: ANN401
     return [f"{row}/{Path(path).name}" if path else str(row) for row, path in enumerate(paths)]
 
 
-def _labels(datasets: Any, dataset: Any) -> list[str | None]:  # noqa: ANN401
+def _label_column(datasets: Any, dataset: Any) -> tuple[str | None, str]:  # noqa: ANN401
+    """Return the column of labels, and those named like one that hold lists or structures, quoted."""
     kinds = dataset.features
-    names = [name for name, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
-    column = next(iter([*names, *(name for name in kinds if name.casefold() in LABEL_COLUMNS)]), None)
+    named = [name for name in kinds if is_label_column(name)]
+    single = [name for name in named if isinstance(kinds[name], datasets.Value)]
+    classes = [name for name, kind in kinds.items() if isinstance(kind, datasets.ClassLabel)]
+    multiple = [name for name in named if name not in {*single, *classes}]
+    return next(iter([*classes, *single]), None), shortened(multiple)
+
+
+def _labels(datasets: Any, dataset: Any, column: str | None) -> list[str | None]:  # noqa: ANN401
     if column is None:
         return [None] * len(dataset)
-    named = kinds[column].int2str if isinstance(kinds[column], datasets.ClassLabel) else str
+    kind = dataset.features[column]
+    named = kind.int2str if isinstance(kind, datasets.ClassLabel) else str
     return [None if value in {None, -1} else named(value) for value in dataset[column]]

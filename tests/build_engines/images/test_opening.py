@@ -336,6 +336,30 @@ def test_one_shard_and_what_is_wrong_with_shards(shards):
         open_images(shards / "x-{000..002}.tar", LABELS)
 
 
+@pytest.mark.parametrize("order", [("s.cls", "s.json", "s.png"), ("s.png", "s.json", "s.cls")])
+def test_a_samples_cls_file_comes_before_its_json(tmp_path, order):
+    files = {"s.cls": b"2", "s.json": b'{"label": 0}', "s.png": png(0)}
+    shard = write_tar(tmp_path / "x.tar", {name: files[name] for name in order})
+    assert open_images(shard, LABELS).class_ids.tolist() == [2]
+
+
+def test_a_null_in_a_samples_json_is_no_label(tmp_path):
+    files = {
+        "a.png": png(0),
+        "a.json": b'{"label": null}',
+        "b.png": png(1),
+        "b.json": b'{"label": null, "class": "cat"}',
+    }
+    assert open_images(write_tar(tmp_path / "x.tar", files), LABELS).class_ids.tolist() == [UNLABELLED, 2]
+
+
+def test_images_that_share_a_sample_with_another_are_named(tmp_path):
+    shard = write_tar(tmp_path / "x.tar", {f"IMG.{number}.png": png(number) for number in (1, 2, 3)})
+    source = open_images(shard, LABELS)
+    assert source.image_ids == ["x.tar/IMG.1.png"]
+    assert re.search(r"left out 2 images, .*: 'x\.tar/IMG\.2\.png', 'x\.tar/IMG\.3\.png'; .* rename", source.notes[0])
+
+
 # Data sets of Hugging Face
 
 
@@ -382,3 +406,21 @@ def test_a_data_set_of_several_splits_or_without_images_is_refused(datasets, fla
     dataset.remove_columns("image").save_to_disk(tmp_path / "none")
     with pytest.raises(ImageSourceError, match="no column of images; its columns are label"):
         open_images(tmp_path / "none", LABELS)
+
+
+def test_a_row_without_an_image_is_unusable_and_its_neighbours_are_not(datasets, flat, tmp_path):
+    kinds = datasets.Features({"image": datasets.Image(), "label": datasets.Value("string")})
+    images = {"image": [str(flat / "a.png"), None], "label": ["cat", None]}
+    datasets.Dataset.from_dict(images, features=kinds).save_to_disk(tmp_path / "set")
+    source = open_images(tmp_path / "set", LABELS)
+    assert (pixels(source), source.class_ids.tolist()) == ([0, None], [2, UNLABELLED])
+    assert "row 1 of the data set has no image" in source.reasons([1])[0]
+
+
+def test_a_column_of_lists_is_no_column_of_labels(datasets, flat, tmp_path):
+    kinds = datasets.Features({"image": datasets.Image(), "labels": datasets.Sequence(datasets.Value("int64"))})
+    images = {"image": [str(flat / "a.png"), str(flat / "b.png")], "labels": [[0, 1], []]}
+    datasets.Dataset.from_dict(images, features=kinds).save_to_disk(tmp_path / "set")
+    source = open_images(tmp_path / "set", LABELS)
+    assert source.class_ids.tolist() == [UNLABELLED, UNLABELLED]
+    assert "left out the column 'labels', which does not hold one label per image" in source.notes[0]
