@@ -33,7 +33,7 @@ from build_engines.export.preprocessing_parity import (
 )
 from build_engines.export.source import source_of
 from build_engines.images.canvas import Canvas, to_canvas
-from build_engines.images.folder import EXTENSIONS
+from build_engines.images.image_files import EXTENSIONS
 from build_engines.images.samples import COMPARISON_IMAGES
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.manifest import PreprocessingAgreement

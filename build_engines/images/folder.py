@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from build_engines.errors import ImageSourceError
-from build_engines.images.named_classes import coverage
-from build_engines.images.source import UNLABELLED, ImageFile, ImageSource, shortened
-from build_engines.pool.class_names import match_classes
-
-EXTENSIONS = frozenset(
-    {".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+from build_engines.images.image_files import (
+    EXTENSIONS,
+    count_by_suffix,
+    find_files,
+    left_out,
+    match_in_order,
+    shortened,
 )
-SKIPPED_FOLDERS = frozenset({"__MACOSX"})  # as well as hidden ones
+from build_engines.images.named_classes import coverage
+from build_engines.images.source import UNLABELLED, ImageFile, ImageSource
+from build_engines.pool.class_names import match_classes
 
 
 def open_folder(root: Path, labels: Sequence[str] | None) -> ImageSource:
@@ -35,13 +36,14 @@ def open_folder(root: Path, labels: Sequence[str] | None) -> ImageSource:
     Raises:
         ImageSourceError: the folder has no image, or some folders are named after labels and others are not.
     """
-    paths, others = _files(root)
+    paths, others = find_files(root)
     if not paths:
-        raise ImageSourceError(f"{root} has no image ({', '.join(sorted(EXTENSIONS))}) at any depth{_left_out(others)}")
+        raise ImageSourceError(
+            f"{root} has no image ({', '.join(sorted(EXTENSIONS))}) at any depth{count_by_suffix(others)}"
+        )
     images = tuple(ImageFile(path, path.relative_to(root).as_posix()) for path in paths)
-    source = ImageSource(str(root), images, np.full(len(images), UNLABELLED, np.int64))
-    if others:
-        source = replace(source, notes=(f"{root}: left out what is no image{_left_out(others)}",))
+    notes = tuple(filter(None, (left_out(root, others),)))
+    source = ImageSource(str(root), images, np.full(len(images), UNLABELLED, np.int64), notes)
     return source if labels is None else _classified(source, root, paths, labels)
 
 
@@ -51,24 +53,13 @@ def _classified(source: ImageSource, root: Path, paths: Sequence[Path], labels: 
     classes, note = match_classes(names, labels), ""
     are_named = not {name.casefold() for name in names}.isdisjoint(label.casefold() for label in labels)
     if not classes and not are_named:
-        classes, note = _by_order(root, labels)
+        classes, note = match_in_order(root, labels)
     nearest = [next((name for name in reversed(parts) if name in classes), None) for parts in folders]
     if classes or are_named:
         _check_all_named(root, folders, nearest, labels, classes)
     class_ids = np.array([UNLABELLED if name is None else classes[name] for name in nearest], np.int64)
     notes = (*source.notes, note, coverage(class_ids, labels, str(root)))
     return replace(source, class_ids=class_ids, notes=tuple(filter(None, notes)))
-
-
-def _by_order(root: Path, labels: Sequence[str]) -> tuple[dict[str, int], str]:
-    """Return the label of each folder in sorted order, and a note; nothing unless there are as many as labels."""
-    names = sorted(entry.name for entry in root.iterdir() if entry.is_dir() and _is_searched(entry.name))
-    if len(names) != len(labels):
-        return {}, ""
-    return {name: index for index, name in enumerate(names)}, (
-        f"{root}: no class folder has the name of a label, so the folders in sorted order are matched with the labels "
-        f"in theirs: {names[0]} is {labels[0]}, …, {names[-1]} is {labels[-1]}; if that is wrong, rename the folders"
-    )
 
 
 def _check_all_named(
@@ -86,29 +77,3 @@ def _check_all_named(
             f"{root}: class folders are named after the labels, but no label matches {shortened(odd)}; the labels "
             f"without a folder are {shortened(left)}: rename the folders, or ignore what they say with --labels none"
         )
-
-
-def _files(root: Path) -> tuple[list[Path], list[Path]]:
-    """Return the images below a folder, sorted, and the other files."""
-    found = sorted(_walk(root))
-    return [path for path in found if _is_image(path)], [path for path in found if not _is_image(path)]
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, names, files in os.walk(root, followlinks=True):
-        names[:] = filter(_is_searched, names)
-        yield from (Path(folder, name) for name in files if not name.startswith("."))
-
-
-def _is_searched(name: str) -> bool:
-    return not name.startswith(".") and name not in SKIPPED_FOLDERS
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in EXTENSIONS
-
-
-def _left_out(others: Sequence[Path]) -> str:
-    counts = Counter(path.suffix.lower() or "no suffix" for path in others)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
-    return f": {kinds}" if kinds else ""

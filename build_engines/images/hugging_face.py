@@ -9,9 +9,10 @@ from typing import Any
 
 from build_engines.errors import ImageSourceError
 from build_engines.images.canvas import ImageLike, UnusableImage
+from build_engines.images.image_files import shortened
 from build_engines.images.listed import is_label_column
 from build_engines.images.named_classes import class_ids_of
-from build_engines.images.source import ImageSource, file_version, shortened
+from build_engines.images.source import ImageSource, file_version
 from build_engines.support.atomic_files import fingerprint
 
 SAVED = "dataset_info.json"

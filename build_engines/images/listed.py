@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from build_engines.errors import ImageSourceError
-from build_engines.images.folder import EXTENSIONS
+from build_engines.images.image_files import EXTENSIONS, shortened
 from build_engines.images.named_classes import class_ids_of
-from build_engines.images.source import ImageFile, ImageSource, shortened
+from build_engines.images.source import ImageFile, ImageSource
 from build_engines.support.atomic_files import read_text
 
 STDIN = "-"

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from build_engines.errors import ImageSourceError
-from build_engines.images.source import UNLABELLED, ClassIds, shortened
+from build_engines.images.image_files import shortened
+from build_engines.images.source import UNLABELLED, ClassIds
 from build_engines.pool.class_names import match_classes
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from build_engines.images.folder import EXTENSIONS
+from build_engines.images.image_files import EXTENSIONS
 
 
 @dataclass(frozen=True, order=True)

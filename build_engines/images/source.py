@@ -140,9 +140,3 @@ def file_version(path: Path) -> str:
     except OSError:
         return "missing"
     return f"{stat.st_size} {stat.st_mtime_ns}"
-
-
-def shortened(names: Sequence[str], most: int = 5) -> str:
-    """Return the first few names of a list, quoted, and how many more there are."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from build_engines.errors import ImageSourceError
-from build_engines.images.folder import EXTENSIONS
+from build_engines.images.image_files import EXTENSIONS, shortened
 from build_engines.images.named_classes import class_ids_of
-from build_engines.images.source import ImageSource, file_version, shortened
+from build_engines.images.source import ImageSource, file_version
 
 SAMPLE = re.compile(r"((?:.*/)?[^/.]+)\.([^/]*)")  # key and extension, as webdataset splits a name
 LABEL_EXTENSIONS = ("cls", "label", "cls.txt", "label.txt")

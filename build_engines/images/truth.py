@@ -9,10 +9,11 @@ from pathlib import Path, PurePosixPath
 from scipy.io import loadmat
 
 from build_engines.errors import ImageSourceError
+from build_engines.images.image_files import shortened
 from build_engines.images.listed import Row, read_rows
 from build_engines.images.named_classes import class_ids_of
 from build_engines.images.path_matching import match_paths, name_of
-from build_engines.images.source import ImageSource, shortened
+from build_engines.images.source import ImageSource
 
 DEVKIT_META = "meta.mat"
 DEVKIT_TRUTH = "ILSVRC2012_validation_ground_truth"

@@ -48,6 +48,10 @@ def friendly_errors(command: Callable[Parameters, Result]) -> Callable[Parameter
     return run
 
 
+def _print_note(note: str) -> None:
+    console.print(note, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def _print_version(requested: bool) -> None:
     if requested:
         typer.echo(f"triton-cascades-client {version_of('triton-cascades-client')}")
@@ -195,7 +199,7 @@ def bench(
     )
     program = PerfAnalyzer.find(perf_analyzer)
     with Progress(console=console) as progress:
-        measured = measure(plan, program, _Bars(progress).update)
+        measured = measure(plan, program, _Bars(progress).update, _print_note)
     written = measured.write(output) + (draw(measured, output) if plots else [])
     console.print(result.table(measured))
     console.print(f"written: {', '.join(map(str, written))}", soft_wrap=True)

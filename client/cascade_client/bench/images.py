@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from cascade_client.canvas import Canvas, UnusableImage, to_canvas
 from cascade_client.class_names import match_classes
 from cascade_client.errors import BenchError
+from cascade_client.image_files import EXTENSIONS, find_files, left_out, match_in_order, shortened, subfolders
 
-EXTENSIONS = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 SEED = 0
 
 Ids = npt.NDArray[np.int64]
@@ -25,10 +26,12 @@ class Labelled:
     Attributes:
         paths: N image files, spread evenly over the classes that have any.
         class_ids: INT64 [N], the class of each.
+        notes: What the user should know about how they were found.
     """
 
     paths: tuple[Path, ...]
     class_ids: Ids
+    notes: tuple[str, ...] = ()
 
 
 def open_labelled(root: Path, labels: Sequence[str], most: int) -> Labelled:
@@ -42,27 +45,66 @@ def open_labelled(root: Path, labels: Sequence[str], most: int) -> Labelled:
     """
     if not root.is_dir():
         raise BenchError(f"{root} is not a folder; expected one with a subfolder of images per class")
-    folders = {entry.name: _images(entry) for entry in sorted(root.iterdir()) if entry.is_dir()}
-    classes = _classes([name for name in folders if folders[name]], [*folders], labels, root)
+    images, others = find_files(root)
+    folders = {name: [path for path in images if path.is_relative_to(root / name)] for name in subfolders(root)}
+    classes, in_order = _classes([name for name in folders if folders[name]], labels, root)
     found = sorted((class_id, path) for name, class_id in classes.items() for path in folders[name])
     if not found:
         raise BenchError(f"the subfolders of {root} have no images ({', '.join(sorted(EXTENSIONS))})")
     rows = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     class_ids, paths = zip(*(found[row] for row in rows), strict=True)
-    return Labelled(paths, np.array(class_ids, dtype=np.int64))
+    notes = (left_out(root, others), in_order, _coverage(root, labels, found, len(images)))
+    return Labelled(paths, np.array(class_ids, dtype=np.int64), tuple(filter(None, notes)))
 
 
-def _classes(filled: Sequence[str], names: Sequence[str], labels: Sequence[str], root: Path) -> dict[str, int]:
-    """Return the class of each subfolder with images."""
-    classes = match_classes(filled, labels)
-    if not classes and len(names) == len(labels):
-        return {name: class_id for class_id, name in enumerate(names) if name in filled}
+def _classes(filled: Sequence[str], labels: Sequence[str], root: Path) -> tuple[dict[str, int], str]:
+    """Return the class of each subfolder with images, and a note where it is by order."""
+    classes, note = match_classes(filled, labels), ""
+    if not classes:
+        classes, note = match_in_order(root, labels)
     if odd := [name for name in filled if name not in classes]:
         raise BenchError(
             f"{root}: {len(odd)} of {len(filled)} class folders have the name of none of the cascade's {len(labels)} "
             f"labels: {', '.join(odd[:5])}; name them like its labels, such as {', '.join(labels[:5])}"
         )
-    return classes
+    return classes, note
+
+
+def _coverage(root: Path, labels: Sequence[str], found: Sequence[tuple[int, Path]], images: int) -> str:
+    """Return a note on images outside of class folders and classes without an image; empty if there are none."""
+    present = {class_id for class_id, _ in found}
+    absent = [label for class_id, label in enumerate(labels) if class_id not in present]
+    parts = [f"{images - len(found)} of {images} images have no label"] if images > len(found) else []
+    if absent:
+        parts.append(f"{len(absent)} of {len(labels)} classes have no image: {shortened(absent)}")
+    return f"{root}: {'; '.join(parts)}" if parts else ""
+
+
+def read_canvases(
+    labelled: Labelled, size: int, on_progress: Callable[[str, int, int], None]
+) -> tuple[Labelled, Canvas]:
+    """Return the images that can be read, with a note that names the others, and their canvases UINT8 [n, S, S, 3].
+
+    Raises:
+        BenchError: none of them can be read.
+    """
+    canvases, rows, reasons = [], [], []
+    for row, path in enumerate(labelled.paths):
+        try:
+            canvases.append(to_canvas(path, size))
+            rows.append(row)
+        except UnusableImage as error:
+            reasons.append(str(error))
+        on_progress("reading images", row + 1, len(labelled.paths))
+    if not canvases:
+        raise BenchError(f"none of the {len(reasons)} images can be read: {reasons[0]}")
+    unread = f"left out {len(reasons)} of {len(labelled.paths)} images: {'; '.join(reasons)}" if reasons else ""
+    read = Labelled(
+        tuple(labelled.paths[row] for row in rows),
+        labelled.class_ids[rows],
+        tuple(filter(None, (*labelled.notes, unread))),
+    )
+    return read, np.stack(canvases)
 
 
 def rows_at_mix(exit_stages: Ids, mix: Sequence[float] | None, count: int) -> Ids:
@@ -97,7 +139,3 @@ def rows_at_mix(exit_stages: Ids, mix: Sequence[float] | None, count: int) -> Id
 def exit_mix(exit_stages: Ids, stages: int) -> list[float]:
     """Return the share of the images that exit at each stage."""
     return [float(np.mean(exit_stages == stage)) for stage in range(1, stages + 1)]
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in EXTENSIONS)

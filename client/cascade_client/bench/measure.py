@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cascade_client.bench.images import Ids, Labelled, exit_mix, open_labelled, rows_at_mix
+from cascade_client.bench.images import Ids, exit_mix, open_labelled, read_canvases, rows_at_mix
 from cascade_client.bench.perf_analyzer import WINDOWS, PerfAnalyzer, write_data
 from cascade_client.bench.plan import Plan
 from cascade_client.bench.probe import Probe
 from cascade_client.bench.result import ProbedRun, Result, Run
 from cascade_client.bench.served import Model, Server, models_beside
-from cascade_client.canvas import Canvas, UnusableImage, to_canvas
+from cascade_client.canvas import Canvas
 from cascade_client.client import CascadeClient, Status
 from cascade_client.contract import CLASS_ID, EXIT_STAGE
 from cascade_client.errors import BenchError
@@ -25,15 +25,21 @@ PROBED_IMAGES = 16
 MIX_ROUNDING = 0.011  # 33,33,33 is a mix
 
 OnProgress = Callable[[str, int, int], None]
+OnNote = Callable[[str], None]
 
 
-def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress) -> Result:
+def _ignore(_note: str) -> None:
+    """Do nothing with a note."""
+
+
+def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress, on_note: OnNote = _ignore) -> Result:
     """Measure top-1 once, and every model at every load level in interleaved rounds.
 
     Args:
         plan: What to measure.
         program: perf_analyzer.
         on_progress: Called with a title, the number of its steps that are done, and their total.
+        on_note: Called with what the user should know about the images, as soon as it is known.
 
     Raises:
         BenchError: the result would be meaningless; the message says why.
@@ -46,7 +52,9 @@ def measure(plan: Plan, program: PerfAnalyzer, on_progress: OnProgress) -> Resul
         models = [cascade, *models_beside(server, cascade, plan.ensembles, plan.backbones)]
         _check_batches(plan, models)
         labelled = open_labelled(plan.images, _labels(client), plan.most_images)
-        canvases = _canvases(labelled, status.canvas, on_progress)
+        labelled, canvases = read_canvases(labelled, status.canvas, on_progress)
+        for note in labelled.notes:
+            on_note(note)
         answers, exits = _classify(server, cascade, canvases)
         truth = labelled.class_ids
         top1 = {cascade.name: float(np.mean(answers == truth))}
@@ -103,17 +111,6 @@ def _check_mix(plan: Plan, status: Status) -> None:
     total = sum(plan.mix)
     if not any(math.isclose(total, whole, rel_tol=MIX_ROUNDING) for whole in (100, 1)):
         raise BenchError(f"the shares of --exit-mix must sum to 100 or 1, not to {total:g}")
-
-
-def _canvases(labelled: Labelled, size: int, on_progress: OnProgress) -> Canvas:
-    canvases = []
-    for done, path in enumerate(labelled.paths, start=1):
-        try:
-            canvases.append(to_canvas(path, size))
-        except UnusableImage as error:
-            raise BenchError(f"{error}; repair or remove the file") from error
-        on_progress("reading images", done, len(labelled.paths))
-    return np.stack(canvases)
 
 
 def _labels(client: CascadeClient) -> tuple[str, ...]:

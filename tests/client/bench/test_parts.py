@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from build_engines.images.opening import open_images
 from cascade_client.bench import perf_analyzer
-from cascade_client.bench.images import exit_mix, open_labelled, rows_at_mix
+from cascade_client.bench.images import exit_mix, open_labelled, read_canvases, rows_at_mix
 from cascade_client.bench.perf_analyzer import Level, Measured, PerfAnalyzer, write_data
 from cascade_client.bench.result import Line, percentile, with_speed_up
 from cascade_client.errors import BenchError
+from cascade_client.image_files import EXTENSIONS
 from tests.support.helpers import random_canvases
 
 REPORT = """\
@@ -138,6 +140,43 @@ def test_class_folders_that_cannot_be_matched_are_refused(tmp_path):
         open_labelled(tmp_path, ("ant", "bee", "cat"), 4)
     with pytest.raises(BenchError, match="2 of 2 class folders"):
         open_labelled(tmp_path, ("bee", "cat", "dog"), 4)
+
+
+def test_folders_matched_by_order_and_what_is_left_out_are_notes(tmp_path):
+    class_folders(tmp_path, "n01", "n02", ".cache", "__MACOSX")
+    for name in ("n01/._0.jpg", "n01/readme.txt", "n02/1.mp4"):
+        (tmp_path / name).write_bytes(b"")
+    Image.new("RGB", (2, 2)).save(tmp_path / "loose.gif")
+    opened = open_labelled(tmp_path, ("tench", "shark"), 10)
+    assert [path.relative_to(tmp_path).as_posix() for path in opened.paths] == ["n01/0.png", "n02/0.png"]
+    assert opened.notes == (
+        f"{tmp_path}: left out what is no image: 1 .txt, 1 .mp4",
+        f"{tmp_path}: no class folder has the name of a label, so the folders in sorted order are matched with the "
+        "labels in theirs: n01 is tench, …, n02 is shark; if that is wrong, rename the folders",
+        f"{tmp_path}: 1 of 3 images have no label",
+    )
+
+
+def test_bench_and_choice_take_the_same_files_for_images(tmp_path):
+    (tmp_path / "ant").mkdir()
+    for place, suffix in enumerate(sorted(EXTENSIONS)):
+        (tmp_path / "ant" / f"{place}{suffix.upper()}").write_bytes(b"")
+    (tmp_path / "ant" / "deeper").mkdir()
+    (tmp_path / "ant" / "deeper" / "a.jpg").write_bytes(b"")
+    found = {path.relative_to(tmp_path).as_posix() for path in open_labelled(tmp_path, ("ant",), 99).paths}
+    assert found == set(open_images(tmp_path, ["ant"]).image_ids)
+
+
+def test_files_that_cannot_be_read_are_named_skipped_and_counted(tmp_path):
+    class_folders(tmp_path, "ant", "bee", images=2)
+    (tmp_path / "ant" / "1.png").write_bytes(b"no image")
+    labelled = open_labelled(tmp_path, ("ant", "bee"), 9)
+    read, canvases = read_canvases(labelled, 4, lambda *_: None)
+    assert (len(read.paths), read.class_ids.tolist(), canvases.shape) == (3, [0, 1, 1], (3, 4, 4, 3))
+    assert read.notes[-1].startswith(f"left out 1 of 4 images: cannot read {tmp_path / 'ant' / '1.png'}")
+    broken = replace(labelled, paths=labelled.paths[1:2], class_ids=labelled.class_ids[1:2])
+    with pytest.raises(BenchError, match=r"none of the 1 images can be read: cannot read .*1\.png"):
+        read_canvases(broken, 4, lambda *_: None)
 
 
 def test_a_folder_of_images_is_spread_over_the_classes(tmp_path):

@@ -1,0 +1,1 @@
+../../client/cascade_client/image_files.py
