@@ -59,7 +59,7 @@ from build_cascade.selection import Selection
 from build_cascade.served_throughput import ServedThroughput, measure_served
 from build_engines.costs.throughput import LIMIT_S
 from build_engines.errors import BuildError
-from build_engines.images.opening import open_images, open_splits
+from build_engines.images.opening import open_splits, open_with_optional_labels
 from build_engines.pool.artifacts import BUILD_ROOT, PoolBuild
 from build_engines.repository.served_model import served_configs
 from build_engines.support.console import ProgressBars, Version, friendly_errors, print_notes, progress_bar
@@ -216,7 +216,7 @@ def measure(
     """Measure the images per second of each served backbone, of all of them, and of the cascade."""
     build = PoolBuild.open(pool, root)
     file = _to_read(_cascade_file(cascade, build))
-    images = open_images(test, build.pool.labels)
+    images = open_with_optional_labels(test, build.pool.labels)
     print_notes(console, images.notes)
     with progress_bar(console) as progress:
         report_progress = ProgressBars(progress).report

@@ -15,7 +15,7 @@ from build_engines.doctor.examine import examine
 from build_engines.errors import BuildError
 from build_engines.export.audit import audit_pools
 from build_engines.export.export import check_exported, export_pool
-from build_engines.images.opening import open_images
+from build_engines.images.opening import open_with_optional_labels
 from build_engines.images.source import ImageSource
 from build_engines.plans.pool_plans import PlanBuilder, check_results, not_exported_note, trtexec_commands
 from build_engines.plans.record import HardwareCompatibility, PlanSettings
@@ -248,6 +248,6 @@ def _opened(images: str | None, pool: Pool) -> ImageSource | None:
     """Open the images to compare on, spread over the classes where these are known, and print what is left out."""
     if images is None:
         return None
-    source = open_images(images, pool.labels)
+    source = open_with_optional_labels(images, pool.labels)
     print_notes(console, source.notes)
     return source

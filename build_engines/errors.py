@@ -8,6 +8,7 @@ BuildError
 ├── ServedError        a served model is missing, fails, or is not the expected one
 ├── CostError          a cost is missing or impossible
 └── ImageSourceError   a folder or list of images cannot be used
+    └── UnknownLabelError   the images can be, but not their labels
 
 Two errors stand outside of the tree, because their files are copied to where build_engines is not installed:
 EngineError (repository/runtimes/torch/engine.py), which the served model turns into Triton's own error, and
@@ -45,3 +46,16 @@ class CostError(BuildError):
 
 class ImageSourceError(BuildError):
     """An unusable folder or list of images."""
+
+
+class UnknownLabelError(ImageSourceError):
+    """Images whose labels, or the names of their folders, do not stand for labels of the pool.
+
+    Attributes:
+        found: What does not fit.
+    """
+
+    def __init__(self, found: str, advice: str) -> None:
+        """Say what does not fit and how to fix it."""
+        super().__init__(f"{found}; {advice}")
+        self.found = found

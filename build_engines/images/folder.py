@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from build_engines.errors import ImageSourceError
+from build_engines.errors import ImageSourceError, UnknownLabelError
 from build_engines.images.image_files import (
     EXTENSIONS,
     count_by_suffix,
@@ -34,7 +34,8 @@ def open_folder(root: Path, labels: Sequence[str] | None) -> ImageSource:
         labels: Names of the classes; None leaves every image unlabelled.
 
     Raises:
-        ImageSourceError: the folder has no image, or some folders are named after labels and others are not.
+        ImageSourceError: the folder has no image.
+        UnknownLabelError: some folders are named after labels and others are not.
     """
     paths, others = find_files(root)
     if not paths:
@@ -73,7 +74,8 @@ def _check_all_named(
     if odd:
         taken = set(classes.values())
         left = [label for index, label in enumerate(labels) if index not in taken]
-        raise ImageSourceError(
+        raise UnknownLabelError(
             f"{root}: class folders are named after the labels, but no label matches {shortened(odd)}; the labels "
-            f"without a folder are {shortened(left)}: rename the folders, or ignore what they say with --labels none"
+            f"without a folder are {shortened(left)}",
+            "rename the folders, or ignore what they say with --labels none",
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from build_engines.errors import ImageSourceError
+from build_engines.errors import UnknownLabelError
 from build_engines.images.image_files import shortened
 from build_engines.images.source import UNLABELLED, ClassIds
 from build_engines.pool.class_names import match_classes
@@ -22,7 +22,7 @@ def class_ids_of(written: Sequence[str | None], labels: Sequence[str] | None, or
         origin: Where they are from, for messages.
 
     Raises:
-        ImageSourceError: one stands for no label, or some are names and others numbers.
+        UnknownLabelError: one stands for no label, or some are names and others numbers.
     """
     if labels is None:
         return np.full(len(written), UNLABELLED, np.int64), ""
@@ -30,10 +30,11 @@ def class_ids_of(written: Sequence[str | None], labels: Sequence[str] | None, or
     names = match_classes(given, labels)
     numbers = {name: int(name) for name in given if name in set(map(str, range(len(labels))))}
     if odd := [name for name in given if name not in names and name not in numbers]:
-        raise ImageSourceError(
+        raise UnknownLabelError(
             f"{origin}: {len(odd)} labels are not in the label set, the first of image {written.index(odd[0]) + 1}: "
-            f"{shortened(odd)}; write labels as the pool has them ({shortened(labels, 2)}), WordNet ids, or numbers "
-            f"from 0 to {len(labels) - 1}"
+            f"{shortened(odd)}",
+            f"write labels as the pool has them ({shortened(labels, 2)}), WordNet ids, or numbers from 0 to "
+            f"{len(labels) - 1}",
         )
     read = _names_or_numbers(names, numbers, given, labels, origin)
     class_ids = np.array([read[name] if name else UNLABELLED for name in written], np.int64)
@@ -48,11 +49,11 @@ def _names_or_numbers(
     for reading in (names, numbers):
         if len(reading) == len(given):
             return reading
-    raise ImageSourceError(
+    raise UnknownLabelError(
         f"{origin}: some labels are names and others numbers: {shortened([name for name in given if name in names])} "
         f"are labels of the pool, but {shortened([name for name in given if name not in names])} only numbers of "
-        f"classes; write all as the pool has them ({shortened(labels, 2)}), or all as numbers from 0 to "
-        f"{len(labels) - 1}"
+        "classes",
+        f"write all as the pool has them ({shortened(labels, 2)}), or all as numbers from 0 to {len(labels) - 1}",
     )
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from build_engines.errors import ImageSourceError
+from build_engines.errors import ImageSourceError, UnknownLabelError
 from build_engines.images import hugging_face, listed
 from build_engines.images.folder import open_folder
 from build_engines.images.source import ImageSource
@@ -34,6 +35,21 @@ def open_images(given: str | Path, labels: Sequence[str], truth: str | None = No
     if truth is None or truth == NO_LABELS:
         return source
     return check_truth_used(Path(truth), with_truth(source, Path(truth), labels))[0]
+
+
+def open_with_optional_labels(given: str | Path, labels: Sequence[str]) -> ImageSource:
+    """Open images for a task that needs no labels; labels that do not fit are left out, with a note.
+
+    Raises:
+        ImageSourceError: there is no such source, or it has no image.
+    """
+    try:
+        return open_images(given, labels)
+    except UnknownLabelError as error:
+        if str(given) == listed.STDIN:  # it has been read to its end
+            raise
+        source = open_images(given, labels, NO_LABELS)
+        return replace(source, notes=(*source.notes, f"{error.found}; no labels are needed here, so none is used"))
 
 
 def _open(given: str, labels: Sequence[str] | None) -> ImageSource:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from build_engines.cli import app
 from build_engines.errors import ImageSourceError
-from build_engines.images.opening import NO_LABELS, open_images, open_splits
+from build_engines.images.opening import NO_LABELS, open_images, open_splits, open_with_optional_labels
 from build_engines.images.source import UNLABELLED
 from build_engines.pool.class_names import imagenet_1k_wnids
 from build_engines.pool.labels import imagenet_1k
@@ -56,7 +56,7 @@ def test_class_folders_may_differ_from_the_labels_by_case(tmp_path, folders, lab
         (
             ["Cat", "n01", "n02"],
             ["ant", "cat", "dog"],
-            "no label matches 'n01', 'n02'; .* without a folder are 'ant', 'dog': rename",
+            "no label matches 'n01', 'n02'; .* without a folder are 'ant', 'dog'; rename",
         ),
         (["CAT", "cat"], ["Cat", "cAT"], "no label matches 'CAT', 'cat';"),
         (["a", *"123456"], list("ABCDEFG"), "no label matches '1', '2', '3', '4', '5' and 1 more;"),
@@ -84,6 +84,20 @@ def test_every_command_on_images_says_what_it_made_of_their_folders(tmp_path, co
     pool, build = write_pool(tmp_path, backbone_entry("a")), tmp_path / "build"
     done = CliRunner().invoke(app, [command, str(pool), "--images", str(images), "--build", str(build)])
     assert (done.output.splitlines()[0],) == open_images(images, LABELS).notes
+
+
+@pytest.mark.usefixtures("audited_in_process")
+@pytest.mark.parametrize("command", ["export", "check", "plan"])
+def test_a_command_that_needs_no_labels_leaves_those_out_that_do_not_fit(tmp_path, command):
+    (tmp_path / "images").mkdir()
+    images = image_folder(tmp_path / "images", **{LABELS[0]: 1, "holiday": 1})
+    pool, build = write_pool(tmp_path, backbone_entry("a")), tmp_path / "build"
+    done = CliRunner().invoke(app, [command, str(pool), "--images", str(images), "--build", str(build)])
+    note = done.output.splitlines()[0]
+    assert "no label matches 'holiday'" in note
+    assert note.endswith("; no labels are needed here, so none is used")
+    assert "--labels" not in note
+    assert open_with_optional_labels(images, LABELS).labelled == 0
 
 
 def test_classes_without_images_are_a_note(tmp_path):
