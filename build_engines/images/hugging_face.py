@@ -48,10 +48,12 @@ class DatasetImage:
         return Path(stored["path"])
 
 
-def is_dataset(folder: Path) -> bool:
-    """Whether a folder is a data set rather than images alone."""
-    named = any((folder / name).is_file() for name in (SAVED, SAVED_SPLITS, *METADATA))
-    return named or bool(_parquet_files(folder))
+def kind_of(folder: Path) -> str:
+    """Return which files make a folder a data set rather than images alone, for messages; empty if none does."""
+    if any((folder / name).is_file() for name in (SAVED, SAVED_SPLITS)):
+        return "a saved data set"
+    named = next((name for name in METADATA if (folder / name).is_file()), "")
+    return named or shortened([path.relative_to(folder).as_posix() for path in _parquet_files(folder)])
 
 
 def open_dataset(given: Path, labels: Sequence[str] | None) -> ImageSource:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from build_engines.errors import ImageSourceError, UnknownLabelError
 from build_engines.images import hugging_face, listed
 from build_engines.images.folder import open_folder
+from build_engines.images.image_files import find_files, shortened
 from build_engines.images.source import ImageSource
 from build_engines.images.tars import open_tars
 from build_engines.images.truth import check_truth_used, with_truth
 
 NO_LABELS = "none"
+IMAGE_FILES = "image files"
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+
+OpenWith = Callable[[Sequence[str] | None], ImageSource]
 
 
 def open_images(given: str | Path, labels: Sequence[str], truth: str | None = None) -> ImageSource:
@@ -73,11 +78,49 @@ def _open(given: str, labels: Sequence[str] | None) -> ImageSource:
 
 
 def _open_folder(folder: Path, labels: Sequence[str] | None) -> ImageSource:
-    if hugging_face.is_dataset(folder):
-        return hugging_face.open_dataset(folder, labels)
-    if tars := sorted(folder.glob("*.tar")):
-        return open_tars(tars, str(folder), labels)
-    return open_folder(folder, labels)
+    """Open a folder as what most of its images are, with a note on the others."""
+    ways = _ways(folder)
+    if len(ways) == 1:
+        return next(iter(ways.values()))(labels)
+    counts, contents = _counts(ways)
+    chosen = max(counts, key=lambda kind: counts[kind])  # the first of those with as many
+    source = ways[chosen](labels)
+    others = [f"{kind} ({contents[kind]})" for kind in ways if kind != chosen and contents[kind]]
+    if not others:
+        return source
+    left_out = f"left out: {', '.join(others)}; name them to use them"
+    note = f"{folder}: most of it is {chosen} ({len(source)} images); {left_out}"
+    return replace(source, notes=(note, *source.notes))
+
+
+def _ways(folder: Path) -> dict[str, OpenWith]:
+    """Return how a folder can be opened, by the name of what is opened."""
+    ways: dict[str, OpenWith] = {}
+    if kind := hugging_face.kind_of(folder):
+        ways[kind] = partial(hugging_face.open_dataset, folder)
+    tars = sorted(path for path in folder.glob("*.tar") if not path.name.startswith("."))
+    if find_files(folder)[0] or not (ways or tars):
+        ways[IMAGE_FILES] = partial(open_folder, folder)
+    if tars:
+        ways[shortened([path.name for path in tars])] = partial(open_tars, tars, str(folder))
+    return ways
+
+
+def _counts(ways: Mapping[str, OpenWith]) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the number of images of each, 0 where it cannot be opened; and for messages, that number or the reason."""
+    counts, contents = {}, {}
+    for kind, opened in ways.items():
+        try:
+            counts[kind] = len(opened(None))
+            contents[kind] = f"{counts[kind]} images"
+        except ImageSourceError as error:
+            counts[kind] = 0
+            contents[kind] = str(error)
+    if listing := next((kind for kind in counts if kind in hugging_face.METADATA and IMAGE_FILES in counts), None):
+        unlisted = counts[IMAGE_FILES] - counts[listing]
+        counts[IMAGE_FILES] = unlisted
+        contents[IMAGE_FILES] = f"{unlisted} images that {listing} does not name" if unlisted else ""
+    return counts, contents
 
 
 def _tars(given: str) -> list[Path]:

@@ -360,6 +360,29 @@ def test_images_that_share_a_sample_with_another_are_named(tmp_path):
     assert re.search(r"left out 2 images, .*: 'x\.tar/IMG\.2\.png', 'x\.tar/IMG\.3\.png'; .* rename", source.notes[0])
 
 
+# Folders of several kinds of things
+
+
+@pytest.mark.parametrize("stray", ["photos.tar", "part.parquet", "metadata.csv", "no.tar"])
+def test_a_stray_file_does_not_hide_a_folder_of_photographs(flat, stray):
+    if stray == "photos.tar":
+        write_tar(flat / stray, {"x.png": png(0)})
+    else:
+        (flat / stray).write_text("no,such\nthing,at all\n")
+    source = open_images(flat, LABELS)
+    assert pixels(source) == [0, 1, 2, 3]
+    assert re.search(rf"most of it is image files \(4 images\); left out: '?{stray}'? \(.*\); name", source.notes[0])
+
+
+def test_stray_photographs_do_not_hide_shards(shards):
+    Image.new("RGB", (6, 6)).save(shards / "preview.png")
+    source = open_images(shards, LABELS)
+    assert len(source) == 4
+    assert re.search(
+        r"most of it is 'x-000\.tar', .* \(4 images\); left out: image files \(1 images\)", source.notes[0]
+    )
+
+
 # Data sets of Hugging Face
 
 
@@ -395,6 +418,9 @@ def test_an_image_folder_with_metadata(datasets, flat):
     named = dict(zip(source.image_ids, source.class_ids.tolist(), strict=True))
     assert sorted(named.values()) == [0, 1, 2]
     assert dict(zip(pixels(source), source.class_ids.tolist(), strict=True)) == {1: 1, 0: 2, 3: 0}
+    assert (
+        "metadata.csv (3 images); left out: image files (1 images that metadata.csv does not name)" in source.notes[0]
+    )
 
 
 def test_a_data_set_of_several_splits_or_without_images_is_refused(datasets, flat, tmp_path):
