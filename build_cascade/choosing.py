@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from build_cascade.committee import Candidate, Committee, single_candidate, with_answers_of
+from build_cascade.committee import Candidate, Committee, single_candidate
 from build_cascade.evaluation import ACCURACY, AGREEMENT
-from build_cascade.evaluator import SPLIT_SEED, Evaluator
+from build_cascade.evaluator import Evaluator
 from build_cascade.exhaustive.frontier import undominated
 from build_cascade.frontier_file import write_frontier
 from build_cascade.frontier_search import WHOLE_SPACE, free_weight_frontier, search_frontier
@@ -20,8 +20,6 @@ from build_engines.costs.costs import Costs
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.support.progress import OnProgress, ignore_progress
 from cascade_core.spec import MAX_STAGES
-
-CHOOSING_SHARE = 0.5  # of the calibration images; the rest certify
 
 
 def choose_cascade(
@@ -37,29 +35,30 @@ def choose_cascade(
     """Search the cascades of a pool on the calibration images and select one; keep the frontier for the report.
 
     With a guarantee, one half of the calibration images is searched on, and the other certifies. For consistency the
-    answers of the reference stand for labels in both.
+    answers of the reference stand for labels in both, and no label is looked at.
 
     Args:
         build: Of the pool, which keeps the frontier.
         evaluator: Of the pool.
         goal: What the cascade must reach; with a guarantee, the record of what was asked for.
         space: Which cascades are looked at.
-        reference: The backbone that the cascade is compared with; by default the most accurate on calibration.
+        reference: The backbone that the cascade is compared with; by default the most accurate on the images that
+            are searched on or, for consistency, the one that `Evaluator.judged` takes without labels.
         guarantee: What is to be certified; None for nothing.
         on_progress: Called after each chunk of committees.
 
     Raises:
         GoalError: no committee is allowed, nothing reaches the goal, or the search would run for hours.
     """
-    compared = evaluator.best_single() if reference is None else reference
     if guarantee is None:
+        compared = evaluator.best_single() if reference is None else reference
         predictions = evaluator.calibration
         frontier = _search(build, predictions, evaluator.costs, goal, space, on_progress)
         return Selection(_select(frontier, predictions, goal), goal, compared)
-    calibration = evaluator.calibration
     if guarantee.kind == CONSISTENCY:
-        calibration = with_answers_of(calibration, compared)
-    choosing, certifying = calibration.split(CHOOSING_SHARE, SPLIT_SEED)
+        evaluator = evaluator.judged(reference or evaluator.calibration.reference, by_labels=False)
+    compared = evaluator.choosing().best_single() if reference is None else reference
+    choosing, certifying = evaluator.calibration.halves()
     alone = single_candidate(choosing, evaluator.costs, compared)
     within = Goal(alone.correct / len(choosing.class_ids) - guarantee.tolerance)
     frontier = _search(build, choosing, evaluator.costs, within, space, on_progress)

@@ -16,7 +16,7 @@ from build_cascade.evaluator import Evaluator
 from build_cascade.expectation import expectation_notes, expected_table
 from build_cascade.frontier_file import read_frontier
 from build_cascade.goal import BEST, parse_goal, parse_reference
-from build_cascade.guarantee import parse_consistency, parse_guarantee
+from build_cascade.guarantee import CONSISTENCY, parse_consistency, parse_guarantee
 from build_cascade.imported import import_pool, read_npy_pairs, read_npz_folder
 from build_cascade.measured_choice import measured_choice_note
 from build_cascade.options import (
@@ -149,7 +149,8 @@ def search(
     build = PoolBuild.open(pool, root)
     file = _to_write(_cascade_file(output, build))
     evaluator = Evaluator.read(build, costs)
-    evaluator = _judged(evaluator, parse_consistency(consistent_with, accuracy_at_least, guarantee, evaluator))
+    stands_for_labels = parse_consistency(consistent_with, accuracy_at_least, guarantee, evaluator)
+    evaluator = _judged(evaluator, stands_for_labels, by_labels=guarantee != CONSISTENCY)
     space = SearchSpace(
         confidences=tuple(confidence or DEFAULT_CONFIDENCES),
         combines=tuple(combine or COMBINES[:1]),
@@ -161,8 +162,9 @@ def search(
     )
     labelled = evaluator.calibration.reference is None
     certified = parse_guarantee(tolerance, risk, guarantee, accuracy_at_least, mean_cost_at_most, labelled)
-    goal = parse_goal(accuracy_at_least, tolerance, mean_cost_at_most, evaluator)
-    reference = parse_reference(accuracy_at_least, evaluator)
+    reference = parse_reference(accuracy_at_least, evaluator, certified=certified is not None)
+    named = accuracy_at_least if certified is None else reference
+    goal = parse_goal(named, tolerance, mean_cost_at_most, evaluator)
     with progress_bar(console) as progress:
         selection = choose_cascade(
             build,
@@ -258,9 +260,9 @@ def _unfinished(progress: Progress) -> str:
     return ", ".join(f"{task.completed:.0f} of {task.total:.0f}" for task in cut)
 
 
-def _judged(evaluator: Evaluator, consistent_with: str | None) -> Evaluator:
+def _judged(evaluator: Evaluator, consistent_with: str | None, *, by_labels: bool = True) -> Evaluator:
     """Judge by labels, or by a backbone's answers; print what the user should know of labels and costs."""
-    judged = evaluator.judged(consistent_with)
+    judged = evaluator.judged(consistent_with, by_labels=by_labels)
     runtimes = [
         f"note: the costs are milliseconds of {measured}, the predictions by {answered}: what is served will be one of "
         "them; run build-cascade predict and build-engines profile --batch N against it"

@@ -11,7 +11,7 @@ from build_cascade.committee import Committee, most_agreeing, with_answers_of
 from build_cascade.errors import GoalError
 from build_cascade.evaluation import Evaluation, evaluate
 from build_cascade.imported import read_imported
-from build_cascade.predictions import SPLITS, Predictions
+from build_cascade.predictions import SPLIT_SEED, SPLITS, Predictions
 from build_cascade.provenance import check_provenance
 from build_engines.costs.costs import Costs
 from build_engines.errors import CostError
@@ -19,7 +19,6 @@ from build_engines.pool.artifacts import PoolBuild
 
 COUNTED = "multiply-accumulates of the exported graph, attention included"
 CALIBRATION_SHARE = 0.5  # of imported predictions; the rest are the test images
-SPLIT_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Evaluator:
         other = _other(given, counted, _measured(build, names))
         return cls(calibration, test, given or counted, predicted_by, other).judged()
 
-    def judged(self, consistent_with: str | None = None) -> Self:
+    def judged(self, consistent_with: str | None = None, *, by_labels: bool = True) -> Self:
         """Return the evaluator with something to judge by on both splits, and notes on what that is.
 
         A split is judged by its labels, on the images that have one. Where none has, and on calibration where that is
@@ -83,7 +82,9 @@ class Evaluator:
 
         Args:
             consistent_with: That backbone. By default, on calibration, the one that agrees most with the mean
-                prediction of all, see `most_agreeing`; on test, the best one on calibration.
+                prediction of all, see `most_agreeing`, on the half that chooses under a guarantee: one that the
+                certifying images picked could not be certified on them. On test, the best one on calibration.
+            by_labels: Whether calibration may be judged by its labels.
 
         Raises:
             GoalError: there is no such backbone.
@@ -91,10 +92,11 @@ class Evaluator:
         collected, collected_test = self.collected or (self.calibration, self.test)
         if consistent_with is not None and consistent_with not in collected.names:
             raise GoalError(f"no backbone {consistent_with!r}; the pool has: {', '.join(collected.names)}")
-        if consistent_with is None and collected.labelled:
+        if consistent_with is None and by_labels and collected.labelled:
             calibration = collected.only_labelled()
         else:
-            calibration = with_answers_of(collected, consistent_with or most_agreeing(collected, self.costs))
+            choosing = collected.halves()[0] if len(collected.class_ids) > 1 else collected
+            calibration = with_answers_of(collected, consistent_with or most_agreeing(choosing, self.costs))
         chosen_by = replace(self, calibration=calibration, collected=(collected, collected_test))
         labelled = collected_test.labelled > 0
         test = collected_test.only_labelled() if labelled else with_answers_of(collected_test, chosen_by.best_single())
@@ -118,6 +120,10 @@ class Evaluator:
         """Return (measured, answered) where a backbone's cost is of another runtime than the one that answered."""
         pairs = {(runtime, self.predicted_by.get(name, runtime)) for name, runtime in self.costs.measured_by.items()}
         return {(measured, answered) for measured, answered in pairs if measured != answered}
+
+    def choosing(self) -> Self:
+        """Return the evaluator without the calibration images that certify under a guarantee."""
+        return replace(self, calibration=self.calibration.halves()[0])
 
     def best_single(self) -> str:
         """Return the name of the backbone that is most accurate on calibration; of equals, the cheapest.

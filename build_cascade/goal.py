@@ -51,18 +51,19 @@ def parse_goal(
     return Goal(_parse_accuracy(accuracy_at_least or BEST, evaluator) - tolerance, mean_cost_at_most)
 
 
-def parse_reference(option: str | None, evaluator: Evaluator) -> str:
+def parse_reference(option: str | None, evaluator: Evaluator, *, certified: bool = False) -> str:
     """Return the name of the backbone that a cascade is compared with.
 
     Args:
         option: A backbone's name; `best`, None or a share of images stand for the most accurate on calibration.
         evaluator: Of the pool.
+        certified: Whether the comparison is to be certified; then the certifying images do not pick the backbone.
 
     Raises:
         GoalError: there is no such backbone.
     """
     if option is None or option == BEST or parse_share(option) is not None:
-        return evaluator.best_single()
+        return (evaluator.choosing() if certified else evaluator).best_single()
     if option not in evaluator.calibration.names:
         raise GoalError(f"no backbone {option!r}; the pool has: {', '.join(evaluator.calibration.names)}")
     return option

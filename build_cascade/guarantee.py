@@ -9,7 +9,7 @@ from build_cascade.certify import accuracy_p_value, consistency_p_value, fixed_s
 from build_cascade.committee import Answers, Candidate, answers
 from build_cascade.errors import GoalError
 from build_cascade.evaluator import Evaluator
-from build_cascade.goal import BEST, parse_reference, parse_share
+from build_cascade.goal import BEST, parse_share
 from build_cascade.predictions import Predictions
 
 ACCURACY, CONSISTENCY = "accuracy", "consistency"
@@ -101,7 +101,7 @@ def parse_guarantee(
 def parse_consistency(
     consistent_with: str | None, accuracy_at_least: str | None, kind: str | None, evaluator: Evaluator
 ) -> str | None:
-    """Return the backbone whose answers stand for labels, None for labels or, without any, the default backbone.
+    """Return the backbone whose answers stand for labels, None for labels or, where none are used, the default one.
 
     Args:
         consistent_with: The backbone, if it is named.
@@ -117,9 +117,8 @@ def parse_consistency(
         named = None
     if consistent_with is not None and named not in {None, consistent_with}:
         raise GoalError(f"the reference is {named!r} and --consistent-with {consistent_with!r}; leave one of them out")
-    if consistent_with is None and kind == CONSISTENCY:
-        return parse_reference(named, evaluator)
-    return consistent_with if evaluator.calibration.reference is None else consistent_with or named
+    by_labels = kind != CONSISTENCY and evaluator.calibration.reference is None
+    return consistent_with if by_labels else consistent_with or named
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from build_engines.support.atomic_files import write_text_whole, write_whole
 
 Probabilities = npt.NDArray[np.float16]
 SPLITS = ("calibration", "test")
+CHOOSING_SHARE = 0.5  # of the calibration images; under a guarantee the rest certify
+SPLIT_SEED = 0
 UNREADABLE = (OSError, ValueError, EOFError)  # what numpy raises for a damaged file
 SUM_TOLERANCE = 0.02  # float16 rounds each of C probabilities
 UNUSABLE = -1.0  # in the first column of the file: the image could not be read
@@ -88,6 +90,10 @@ class Predictions:
         order = np.random.default_rng(seed).permutation(len(self.class_ids))
         cut = round(share * len(order))
         return self.rows(np.sort(order[:cut])), self.rows(np.sort(order[cut:]))
+
+    def halves(self) -> tuple[Self, Self]:
+        """Return the predictions on the images that choose under a guarantee, and on those that certify."""
+        return self.split(CHOOSING_SHARE, SPLIT_SEED)
 
     def source(self) -> DenseSource | TopKSource:
         """Return the probabilities as the exhaustive search takes them."""

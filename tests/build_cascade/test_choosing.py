@@ -6,11 +6,11 @@ import pytest
 from typer.testing import CliRunner
 
 from build_cascade.cascade_file import as_cascade, write_cascade
-from build_cascade.choosing import CHOOSING_SHARE, choose_cascade, choose_greedily
+from build_cascade.choosing import choose_cascade, choose_greedily
 from build_cascade.cli import app
 from build_cascade.committee import Committee, single_candidate
 from build_cascade.errors import GoalError
-from build_cascade.evaluator import SPLIT_SEED, Evaluator
+from build_cascade.evaluator import Evaluator
 from build_cascade.frontier_file import read_frontier
 from build_cascade.goal import Goal, parse_goal
 from build_cascade.guarantee import Guarantee, select_certified
@@ -39,7 +39,7 @@ def test_the_selection_is_of_the_frontier_that_is_kept(build):
 def test_a_guarantee_is_certified_on_images_that_were_not_searched(build):
     evaluator, guarantee = Evaluator.read(build), Guarantee(tolerance=0.3, risk=0.1)
     chosen = choose_cascade(build, evaluator, Goal(0.5), reference="large", guarantee=guarantee)
-    choosing, certifying = evaluator.calibration.split(CHOOSING_SHARE, SPLIT_SEED)
+    choosing, certifying = evaluator.calibration.halves()
     reference = single_candidate(choosing, COSTS, "large")
     expected = select_certified(read_frontier(build.frontier), reference, certifying, guarantee)
     assert (chosen.candidate, chosen.guarantee) == (expected.candidate, expected.statement)
