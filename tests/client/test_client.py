@@ -20,6 +20,7 @@ from cascade_client import (
     ModelNotFound,
     ServerUnavailable,
 )
+from cascade_client.contract import DESCRIPTION, OUTPUTS
 from embedded_server import EmbeddedServer
 from tests.support.helpers import CANVAS, LABELS, random_canvases
 from tests.support.serving import ask
@@ -191,14 +192,17 @@ def test_the_description_is_the_served_cascades(client, tiny_cascade):
     assert described.reach in {"in_process", "bls"}
 
 
-def test_a_description_comes_beside_other_outputs_too(server):
-    names, images = ["class_id", "description"], random_canvases(3)
-    answers = ask(server, "cascade", images, names)
-    alone = ask(server, "cascade", images, names[1:])["description"]
-    assert answers["class_id"].shape == (3, 1)
-    assert answers["description"].tolist() == alone.tolist()
+def test_a_description_is_sent_only_where_it_is_asked_for_alone(server):
+    images, outputs = random_canvases(3), {tensor.name for tensor in (*OUTPUTS, DESCRIPTION)}
+    # No stage runs, so a parameter that the stages would refuse is not read.
+    alone = ask(server, "cascade", images, ["description"], operating_point="turbo")["description"]
     assert json.loads(alone[0, 0])["stages"]
     assert alone[1:].tolist() == [[b""], [b""]]
+    answers = {names: ask(server, "cascade", images, names) for names in (("class_id", "description"), ())}
+    assert set(answers[()]) == outputs  # a client that names none gets all
+    for answer in answers.values():
+        assert answer["class_id"].shape == (3, 1)
+        assert answer["description"].tolist() == [[b""]] * 3
 
 
 def test_the_status_names_stages_thresholds_and_operating_points(server, tiny_cascade, monkeypatch):

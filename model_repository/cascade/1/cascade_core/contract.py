@@ -63,5 +63,6 @@ LABEL = TensorSpec("label", "BYTES")
 STAGE_CONFIDENCE = TensorSpec("stage_confidence", "FP32", ("stages",))
 OUTPUTS = (CLASS_ID, CONFIDENCE, DEGRADED, EXIT_STAGE, LABEL, PROBABILITIES, STAGE_CONFIDENCE)
 
-# What is served, as JSON, in the row of the first image; a request for it alone runs no stage.
+# What is served, as JSON, in the row of the first image of a request for it alone, which runs no stage. Beside other
+# outputs it is empty: Triton names all outputs where a client names none.
 DESCRIPTION = TensorSpec("description", "BYTES")

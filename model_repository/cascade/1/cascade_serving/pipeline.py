@@ -63,11 +63,11 @@ class Pipeline:
             request: Triton's request; its response is sent later, from another thread.
             run_inline: Whether the calling thread may run the first stage itself, if the request is of one image.
         """
-        if request.requested_output_names() == [DESCRIPTION.name]:
+        if request.requested_output_names() == {DESCRIPTION.name}:  # a set, whatever Triton's documentation says
             respond(request, description_response(request, self._description))
             return
         try:
-            admitted = CascadeRequest(request, self._cascade, self._labels, self._description)
+            admitted = CascadeRequest(request, self._cascade, self._labels)
         except Exception as error:  # raising would fail every request of the batch
             self._reject(request, as_request_error(error))
             return

@@ -36,10 +36,8 @@ class CascadeRequest:
         thresholds: FP32 [K]; -inf from that stage on.
     """
 
-    def __init__(
-        self, request: pb_utils.InferenceRequest, cascade: Cascade, labels: npt.NDArray[np.object_], description: str
-    ) -> None:
-        """Read Triton's request to a cascade with these labels and this description.
+    def __init__(self, request: pb_utils.InferenceRequest, cascade: Cascade, labels: npt.NDArray[np.object_]) -> None:
+        """Read Triton's request to a cascade with these labels.
 
         Raises:
             InvalidRequest: a parameter is invalid.
@@ -47,7 +45,7 @@ class CascadeRequest:
         self.sequence = next(_sequence)
         self.arrived_s = time.monotonic()
         self._request = request
-        self._labels, self._description = labels, description
+        self._labels = labels
         self._timeout_s = request.timeout() / MICROSECONDS or math.inf
         self.tensor = pb_utils.get_input_tensor_by_name(request, contract.IMAGE.name)
         self.images: npt.NDArray[np.uint8] = self.tensor.as_numpy()
@@ -78,7 +76,7 @@ class CascadeRequest:
             contract.LABEL.name: lambda: self._labels[outcome.class_id][:, None],
             contract.PROBABILITIES.name: lambda: outcome.probabilities,
             contract.STAGE_CONFIDENCE.name: lambda: outcome.stage_confidence,
-            contract.DESCRIPTION.name: lambda: _in_first_row(self._description, len(self.images)),
+            contract.DESCRIPTION.name: lambda: _in_first_row("", len(self.images)),
         }
         # An output that was not asked for is freed without the GIL: the stub crashes under concurrency (Triton 24.10).
         wanted = self._request.requested_output_names() or list(values)
