@@ -8,7 +8,7 @@ from build_cascade.committee import Candidate, Committee, single_candidate
 from build_cascade.evaluation import ACCURACY, AGREEMENT
 from build_cascade.evaluator import Evaluator
 from build_cascade.exhaustive.frontier import undominated
-from build_cascade.frontier_file import write_frontier
+from build_cascade.frontier_file import Frontier, write_frontier
 from build_cascade.frontier_search import WHOLE_SPACE, free_weight_frontier, search_frontier
 from build_cascade.goal import Goal
 from build_cascade.greedy_search import greedy_search
@@ -92,7 +92,7 @@ def _search(
         chosen = _select(frontier, predictions, goal).committee
         weighed = free_weight_frontier(predictions, costs, chosen, partial(on_progress, "weighing"))
         frontier = undominated([*frontier, *weighed], lambda candidate: candidate.correct)
-    write_frontier(build.frontier, frontier)
+    write_frontier(build.frontier, Frontier.of(frontier, predictions))
     return frontier
 
 

@@ -179,7 +179,7 @@ def search(
         console.print(f"interrupted: the best of {unfinished}", style="yellow")
     _write(file, build, selection, evaluator)
     if certified is None:
-        frontier = read_frontier(build.frontier)
+        frontier = read_frontier(build.frontier).candidates
         print_notes(console, [measured_choice_note(evaluator, selection.candidate, frontier, goal.accuracy_at_least)])
 
 
@@ -249,7 +249,7 @@ def report(
     console.print(table(made, chosen, rows))
     if measured:
         console.print(f"images/s: {measured.in_words}", soft_wrap=True)
-    print_notes(console, [made.measured_note, *(measured.notes() if measured else [])])
+    print_notes(console, [made.frontier_note, made.measured_note, *(measured.notes() if measured else [])])
     page = write_report(made, evaluator, chosen, rows, output or _report_folder(build, file))
     console.print(f"page: {page}", soft_wrap=True)
 

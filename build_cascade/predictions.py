@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -74,6 +75,21 @@ class Predictions:
         """Return the predictions on some of the images."""
         arrays = {name: array[chosen] for name, array in self.probabilities.items()}
         return replace(self, class_ids=self.class_ids[chosen], probabilities=arrays)
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint of the predictions and of what they are judged by."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.class_ids, np.int64).data)
+        for name, arrays in self._as_kept():
+            digest.update(name.encode())
+            for array in arrays:
+                digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def _as_kept(self) -> Iterator[tuple[str, Sequence[npt.NDArray[Any]]]]:
+        """Yield each backbone and its arrays."""
+        for name in sorted(self.names):
+            yield name, (self.probabilities[name],)
 
     @property
     def labelled(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -70,6 +70,9 @@ class TopKPredictions(Predictions):
         """Return the predictions of some of the backbones."""
         pairs = {name: self.probabilities.pairs[name] for name in names}
         return replace(self, probabilities=TopK(pairs, self.probabilities.classes))
+
+    def _as_kept(self) -> Iterator[tuple[str, Sequence[npt.NDArray[Any]]]]:
+        yield from sorted(self.probabilities.pairs.items())
 
     def source(self) -> TopKSource:
         """Return the probabilities as the exhaustive search takes them."""

@@ -11,6 +11,7 @@ from build_cascade.errors import ChoiceError
 from build_cascade.evaluation import Evaluation
 from build_cascade.evaluator import Evaluator
 from build_cascade.exhaustive.frontier import score_cascade
+from build_cascade.frontier_file import CountedOn, Frontier
 from build_cascade.measured_choice import measured_choice_note
 from build_cascade.report.coverage import Curve, curves
 from build_cascade.report.ensembles import best_ensembles
@@ -24,6 +25,10 @@ SINGLE = "single"
 POINT = "operating point"
 ENSEMBLE = "ensemble of all"
 DRAWN_FRONTIER = 80
+OTHER_COUNTS = (
+    "the cascades of the last search are not shown: it judged by other labels or answers, or on other predictions; "
+    "run build-cascade search again"
+)
 STARS = 5
 
 
@@ -56,7 +61,8 @@ class Report:
 
     Attributes:
         rows: Single backbones, their ensemble, the cascade and its operating points.
-        frontier: Of the search, thinned out, on the test images.
+        frontier: Of the search, thinned out, on the test images; empty if it was counted on others than these.
+        frontier_note: Why it is empty; else empty.
         stars: A few cascades of it.
         ensembles: Those that no other beats on calibration, on the test images.
         curves: Risk against coverage, one for each stage of the cascade.
@@ -69,6 +75,7 @@ class Report:
 
     rows: tuple[Row, ...]
     frontier: tuple[CommitteeResult, ...]
+    frontier_note: str
     stars: tuple[CommitteeResult, ...]
     ensembles: tuple[CommitteeResult, ...]
     curves: tuple[Curve, ...]
@@ -79,15 +86,15 @@ class Report:
     measured_note: str
 
     @classmethod
-    def of(cls, evaluator: Evaluator, cascade: Cascade, frontier: Sequence[Candidate]) -> Self:
+    def of(cls, evaluator: Evaluator, cascade: Cascade, searched: Frontier) -> Self:
         """Replay everything on the test images.
 
         Raises:
-            ChoiceError: the cascade or the frontier is of another pool.
+            ChoiceError: the cascade is of another pool.
         """
         committee = committee_of(cascade)
-        for stages in (committee.stages, *(candidate.committee.stages for candidate in frontier)):
-            _check_known(stages, evaluator)
+        frontier, images = _fitting(evaluator, searched), len(evaluator.calibration.class_ids)
+        _check_known(committee.stages, evaluator)
         rows = (*_single_rows(evaluator), *_cascade_rows(evaluator, cascade, committee))
         line = [
             CommitteeResult(c.committee.stages, on_test(evaluator, c.committee, c.thresholds))
@@ -98,6 +105,7 @@ class Report:
         return cls(
             rows=rows,
             frontier=tuple(line),
+            frontier_note="" if frontier else OTHER_COUNTS,
             stars=tuple(log_spaced(several, STARS, lambda result: result.evaluation.mean_cost, chosen.mean_cost)),
             ensembles=tuple(
                 CommitteeResult(found.stages, on_test(evaluator, found, found.ensemble_thresholds))
@@ -108,7 +116,7 @@ class Report:
             factor=evaluator.costs.shown()[0],
             unit=evaluator.costs.shown()[1],
             other_costs=evaluator.other_costs,
-            measured_note=_measured_note(evaluator, cascade, frontier),
+            measured_note=_measured_note(evaluator, cascade, frontier if searched.counted_on.images == images else ()),
         )
 
     @property
@@ -180,7 +188,16 @@ def _reference(evaluator: Evaluator, cascade: Cascade, rows: Sequence[Row]) -> R
     return singles[name] if name in singles else singles[evaluator.best_single()]
 
 
+def _fitting(evaluator: Evaluator, searched: Frontier) -> tuple[Candidate, ...]:
+    """Return the candidates, none if they were counted on neither the calibration images nor the choosing half."""
+    calibration = evaluator.calibration
+    if searched.counted_on.images < len(calibration.class_ids):
+        calibration = calibration.halves()[0]
+    return searched.candidates if searched.counted_on == CountedOn.of(calibration) else ()
+
+
 def _measured_note(evaluator: Evaluator, cascade: Cascade, frontier: Sequence[Candidate]) -> str:
+    """Return whether measured costs would choose otherwise, of a frontier on all calibration images."""
     committee, thresholds = committee_of(cascade), cascade.thresholds
     if cascade.evidence.get("guarantee") != NO_GUARANTEE:  # it was not the cheapest that was chosen
         return ""
@@ -195,6 +212,6 @@ def _check_known(stages: Sequence[str], evaluator: Evaluator) -> None:
     foreign = [name for name in stages if name not in evaluator.test.names]
     if foreign:
         raise ChoiceError(
-            f"cascade.json or the last search has the stage {foreign[0]!r}, which is not in this pool; "
-            "give the pool that it was chosen from, or search again"
+            f"cascade.json has the stage {foreign[0]!r}, which is not in this pool; give the pool that it was "
+            "chosen from, or search again"
         )

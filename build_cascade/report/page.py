@@ -94,6 +94,7 @@ def _tables(report: Report, cascade: Cascade, measured: Mapping[str, Throughput]
         "measured": bool(measured),
         "headers": headers(report, measured),
         "rows": [Line(cells(row, report, measured), row.kind == CASCADE, row.kind == POINT) for row in report.rows],
+        "frontier_note": report.frontier_note,
         "star_headers": ("star", "stages", f"{report.measure} % (95%)", report.unit, "exits %"),
         "stars": _stars(report),
         "point_headers": (

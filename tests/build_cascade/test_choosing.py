@@ -30,7 +30,7 @@ def build(tmp_path):
 def test_the_selection_is_of_the_frontier_that_is_kept(build):
     evaluator, goal, seen = Evaluator.read(build), Goal(accuracy_at_least=0.6), []
     chosen = choose_cascade(build, evaluator, goal, on_progress=lambda *progress: seen.append(progress))
-    frontier = read_frontier(build.frontier)
+    frontier = read_frontier(build.frontier).candidates
     assert chosen.candidate == select(frontier, len(evaluator.calibration.class_ids), goal)
     assert (chosen.goal, chosen.reference, chosen.guarantee) == (goal, evaluator.best_single(), NO_GUARANTEE)
     assert seen[-1] == ("searching", 42, 42)  # 7 committees under 6 rules
@@ -41,7 +41,7 @@ def test_a_guarantee_is_certified_on_images_that_were_not_searched(build):
     chosen = choose_cascade(build, evaluator, Goal(0.5), reference="large", guarantee=guarantee)
     choosing, certifying = evaluator.calibration.halves()
     reference = single_candidate(choosing, COSTS, "large")
-    expected = select_certified(read_frontier(build.frontier), reference, certifying, guarantee)
+    expected = select_certified(read_frontier(build.frontier).candidates, reference, certifying, guarantee)
     assert (chosen.candidate, chosen.guarantee) == (expected.candidate, expected.statement)
 
 

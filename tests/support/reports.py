@@ -9,6 +9,7 @@ import pytest
 
 from build_cascade.cascade_file import as_cascade
 from build_cascade.evaluator import Evaluator
+from build_cascade.frontier_file import Frontier
 from build_cascade.frontier_search import search_frontier
 from build_cascade.goal import Goal
 from build_cascade.predictions import Predictions
@@ -60,9 +61,9 @@ def imported_evaluator():
 
 def choice(folder, evaluator, goal=ACCURATE):
     pool = load_pool(write_pool(folder, *(backbone_entry(name) for name in evaluator.test.names)))
-    frontier = search_frontier(evaluator.calibration, evaluator.costs)
-    selection = Selection(select(frontier, IMAGES, goal), goal, evaluator.best_single())
-    return as_cascade(pool, selection, evaluator), frontier
+    searched = search_frontier(evaluator.calibration, evaluator.costs)
+    selection = Selection(select(searched, IMAGES, goal), goal, evaluator.best_single())
+    return as_cascade(pool, selection, evaluator), Frontier.of(searched, evaluator.calibration)
 
 
 def measured_at(images_per_s):
