@@ -104,7 +104,7 @@ class Evaluator:
         if consistent_with is None and calibration.reference is not None:
             notes.append(
                 f"{calibration.reference!r} agrees most with the mean prediction of all backbones, so it is likely the "
-                "most accurate; name another with --consistent-with"
+                "most accurate; search --consistent-with or greedy --reference names another"
             )
         return replace(chosen_by, test=test, notes=tuple(notes))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -19,6 +21,7 @@ from build_cascade.report.content import Report
 from build_cascade.report.table import accuracy_in_words, table
 from build_cascade.selection import Selection, select
 from build_engines.costs.costs import Costs
+from build_engines.images.source import UNLABELLED
 from tests.support.reports import COSTS, IMAGES, NAMES, choice, evaluator_of, predictions, sparse
 
 BUDGET = 0.3
@@ -49,10 +52,10 @@ def test_the_cascade_stands_beside_the_best_single_backbone_on_both_splits():
 
 def test_costs_in_the_other_unit_stand_beside_the_first(tmp_path):
     evaluator = replace(evaluator_of(), other_costs=ALIKE_MS)
-    selection, frontier = selection_of(evaluator, Goal(accuracy_at_least=0.8))
+    selection, _ = selection_of(evaluator, Goal(accuracy_at_least=0.8))
     chosen = selection.candidate
     ms = evaluator.on_test(chosen.committee, chosen.thresholds).mean_cost_by(ALIKE_MS, chosen.committee.stages)
-    assert "ms on test" in shown(expected_table(evaluator, selection))
+    assert "mean ms on test" in shown(expected_table(evaluator, selection))
     assert f"{ms:.3g}" in shown(expected_table(evaluator, selection))
     assert min(ALIKE_MS.values()) <= ms <= sum(ALIKE_MS.values())
     by_ms = replace(evaluator, costs=ALIKE_MS)
@@ -70,6 +73,43 @@ def test_the_mean_cost_is_held_against_its_budget(budget):
     assert note.startswith(f"mean cost on test {cost:.4g} GMACs, ")
     assert ("within" in note) == (cost <= budget)
     assert f"budget of {budget:g}" in note
+
+
+@pytest.mark.parametrize(
+    ("above", "said"), [(2e-4, "0.02% above"), (3e-5, "0.003% above"), (1e-12, "within"), (0.3, "30% above")]
+)
+def test_a_mean_cost_above_its_budget_is_never_0_per_cent_above(above, said):
+    evaluator = evaluator_of()
+    chosen = Candidate(Committee.of(["large"]), (), 0, COSTS["large"])
+    selection = Selection(chosen, Goal(cost_at_most=COSTS["large"] / (1 + above)), "large")
+    assert said in expectation_notes(evaluator, selection)[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["search", "--accuracy-at-least", "0.7"],
+        ["search", "--mean-cost-at-most", str(BUDGET)],
+        ["search", "--accuracy-at-least", "medium", "--tolerance", "0.1"],
+        ["greedy", "--alpha", "0.9"],
+    ],
+)
+@pytest.mark.parametrize("labelled", [True, False])
+def test_the_advice_that_is_printed_can_be_followed(tmp_path, options, labelled):
+    some = predictions(4)
+    known = some if labelled else replace(some, class_ids=np.full_like(some.class_ids, UNLABELLED))
+    pool = import_pool("elsewhere", sparse(known), COSTS, tmp_path)
+
+    def run(command, *others):
+        done = CliRunner().invoke(app, [command, str(pool), *others, "--build", str(tmp_path)], env={"COLUMNS": "300"})
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    told = run(*options)
+    advised = re.search(r"build-cascade (search --accuracy-at-least .*?) certifies", told)[1].split()
+    assert "guarantee: none: chosen" not in run(*advised)
+    assert ("greedy --reference names another" in told) == (not labelled and "medium" not in options)
+    run("greedy", "--reference", "medium")
 
 
 def test_a_guarantee_is_advised_unless_there_is_one():
