@@ -31,14 +31,14 @@ from examples.imagenet.crops import MEASURED_IMAGES, mixed_crops
 from examples.imagenet.photographs import PHOTOGRAPHS
 from examples.imagenet.pool import POOL_FILE, REPOSITORY, SHIPPED, export, read_shipped
 
-CONSISTENT = ("--tolerance", "0.02")  # at most 2 % of the answers differ from those of the largest backbone
+CONSISTENT = ("--tolerance", "0.02")  # at most 2 % of the answers differ from those of the reference
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 Photos = Annotated[
     Path | None,
-    typer.Option(envvar="PHOTOS", help="A folder of some hundreds of photographs, without labels, to choose anew on."),
+    typer.Option(envvar="PHOTOS", help="A folder of a few hundred photographs, without labels, to choose anew on."),
 ]
 
 
@@ -64,7 +64,7 @@ def main(photos: Photos = None) -> None:
 
 
 def _choose_on(photos: Path) -> Cascade:
-    """Choose by agreement with the largest backbone on one half of some photographs, and report on the other."""
+    """Choose by agreement with the backbone nearest to the consensus on half of the photographs; report on the rest."""
     with served(REPOSITORY, backbones_only=True) as url:
         run("build-cascade", "predict", POOL_FILE, "--images", photos, "--labels", "none", "--url", url)
     run("build-cascade", "search", POOL_FILE, *CONSISTENT)

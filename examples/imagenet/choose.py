@@ -19,8 +19,7 @@ from embedded_server import EmbeddedServerError
 from examples.common import run, served
 from examples.imagenet.pool import POOL_FILE, REPOSITORY, SHIPPED, export
 
-# One point above lite1_240 on the calibration images: the best of many cascades on some images is worse on others. In
-# cross-validation on them this goal came out nearest to lite1_240's accuracy, and the margin ahead of both confidences.
+# One point above lite1_240 on the calibration images: the best of many cascades on some images is worse on others.
 GOAL = ("--accuracy-at-least", "0.884", "--confidence", "margin", "--stages", "3")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

@@ -117,7 +117,7 @@ def _labels(client: CascadeClient) -> tuple[str, ...]:
     described = client.description
     if described is None or not described.labels:
         raise BenchError(
-            f"{client.url}: model {client.model!r} is of a version that does not tell its labels; run build-engines "
+            f"{client.url}: model {client.model!r} is of a version that does not report its labels; run build-engines "
             "repository and restart the server"
         )
     return described.labels
