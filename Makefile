@@ -22,7 +22,7 @@ ORDINARY := not gpu and not soak and not large
 CHECKED := build_engines build_cascade embedded_server examples client/cascade_client deploy/constraints.py \
   $(addprefix model_repository/cascade/1/,cascade_core cascade_serving) \
   benchmarks/gpu.py benchmarks/gpu_bench benchmarks/contenders/repository.py benchmarks/imagenet_pool benchmarks/imagenet_served.py \
-  $(addprefix benchmarks/,coverage.py encoded.py imagenet.py preprocessing_check.py search.py)
+  $(addprefix benchmarks/,coverage.py encoded.py imagenet.py interval_coverage.py preprocessing_check.py search.py)
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 

@@ -92,4 +92,9 @@ Labels = Annotated[
     ),
 ]
 Again = Annotated[bool, typer.Option("--again", help="Measure even if what is served was measured before.")]
-LimitS = Annotated[float, typer.Option(min=0, help="Seconds for each row until no further round starts.")]
+LimitS = Annotated[
+    float,
+    typer.Option(
+        min=0, help="Seconds for each row until no further round starts; earlier once all intervals are narrow."
+    ),
+]
