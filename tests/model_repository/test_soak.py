@@ -126,7 +126,7 @@ def soak(server, processes, images, tiny_cascade, predictions, seconds):
 
 
 @pytest.mark.parametrize("reach", ["bls", "in_process"])
-@pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("seconds", [10, pytest.param(600, marks=pytest.mark.soak)])
 def test_mixed_load(repository_copy, images, tiny_cascade, predictions, seconds, reach):
     serve_as(repository_copy, tiny_cascade, reach=reach)
     others = server_processes(os.getpid())
