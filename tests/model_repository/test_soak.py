@@ -21,6 +21,7 @@ from tests.support.serving import call, eventually, is_empty, metrics, offline, 
 
 CLIENTS = 16
 OUTPUTS = ("class_id", "confidence", "degraded", "exit_stage", "label", "probabilities", "stage_confidence")
+ALL_OUTPUTS = (*OUTPUTS, "description")  # what a client gets that names none
 POINTS = (None, "fast", "accurate")
 LAST_STAGES = (None, 1, 2, 3)
 BAD = ({"operating_point": "turbo"}, {"max_stage": 0}, {"max_stage": "two"}, {"operating_point": 1})
@@ -57,14 +58,14 @@ class Client:
         self.check(served, self.expected[point, last], rows, outputs)
 
     def check(self, served, outcome, rows, outputs):
-        assert set(served) == set(outputs or OUTPUTS)
+        assert set(served) == set(outputs or ALL_OUTPUTS)
         known = {
             name: getattr(outcome, name)[rows]
             for name in OUTPUTS
             if name not in ("degraded", "label") and name in served
         }
         known |= {"label": np.array([LABELS[i].encode() for i in outcome.class_id[rows]], object)}
-        known |= {"degraded": np.zeros(len(rows), bool)}
+        known |= {"degraded": np.zeros(len(rows), bool), "description": np.full(len(rows), b"", object)}
         for name, values in served.items():
             np.testing.assert_array_equal(values.reshape(known[name].shape), known[name], err_msg=name)
 
