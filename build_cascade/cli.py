@@ -244,7 +244,7 @@ def report(
     consistent_with = chosen.evidence.get(CONSISTENT_WITH)
     evaluator = _judged(Evaluator.read(build, costs), None if consistent_with is None else str(consistent_with))
     made = Report.of(evaluator, chosen, read_frontier(build.frontier))
-    measured = ServedThroughput.read(build, file)
+    measured = ServedThroughput.of(build, file)
     rows = measured.rows if measured else {}
     console.print(table(made, chosen, rows))
     if measured:

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from build_cascade.errors import ChoiceError
 from build_cascade.report.content import ENSEMBLE
@@ -22,11 +21,13 @@ from build_engines.images.source import ImageSource
 from build_engines.pool.artifacts import PoolBuild
 from build_engines.pool.schema import Pool
 from build_engines.repository.served_model import ServedModel, served_configs
-from build_engines.support.atomic_files import fingerprint, write_text_whole
+from build_engines.support.atomic_files import fingerprint
 from build_engines.support.progress import OnProgress, ignore_progress
+from build_engines.support.record import Record
+from cascade_core import spec
 from cascade_core.contract import ALONE_SUFFIX, CASCADE, DESCRIPTION, PROBABILITIES, STAGE_CONFIDENCE, TensorSpec
 from cascade_core.gating import replay
-from cascade_core.spec import MAX_STAGES, REACHES, Cascade, read_cascade
+from cascade_core.spec import MAX_STAGES, Cascade, read_cascade
 
 MEASURED_IMAGES = 256
 CONFIDENCE_TOLERANCE = 0.01  # between one batch and another
@@ -41,7 +42,7 @@ UNLIKE = (
 Confidences = npt.NDArray[np.float32]  # [N, K], NaN where a stage did not run
 
 
-class ServedThroughput(BaseModel):
+class ServedThroughput(Record):
     """Measured images per second.
 
     Attributes:
@@ -51,8 +52,6 @@ class ServedThroughput(BaseModel):
         conditions: When, and on how busy a machine.
         rows: By backbone, and of `ENSEMBLE` and `CASCADE`.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     made_of: str
     served_as: str
@@ -82,15 +81,10 @@ class ServedThroughput(BaseModel):
         ]
 
     @classmethod
-    def read(cls, build: PoolBuild, cascade: Path) -> Self | None:
-        """Read what was measured; return None where that is missing, or of another cascade or other backbones."""
-        if build.imported.is_dir():
-            return None
-        try:
-            measured = cls.model_validate_json(build.throughput.read_bytes())
-        except (OSError, ValidationError):
-            return None
-        return measured if measured.made_of == _made_of(build, cascade) else None
+    def of(cls, build: PoolBuild, cascade: Path) -> Self | None:
+        """Return what was measured; None where that is missing, or of another cascade or other backbones."""
+        measured = None if build.imported.is_dir() else cls.read(build.throughput)
+        return measured if measured is not None and measured.made_of == _made_of(build, cascade) else None
 
 
 def check_served(cascade: Cascade, canvases: Canvas, url: str) -> None:
@@ -148,7 +142,7 @@ def measure_served(
     configs = served_configs(build, url)
     routes = _routes(build.pool, url)
     served_as = _served_as(url, configs, routes)
-    earlier = ServedThroughput.read(build, cascade)
+    earlier = ServedThroughput.of(build, cascade)
     if not again and earlier is not None and earlier.served_as == served_as and build.measured_costs.is_file():
         return earlier, False
     _, canvases = images.sample(MEASURED_IMAGES).usable(build.pool.canvas)
@@ -159,14 +153,14 @@ def measure_served(
         made_of=_made_of(build, cascade), served_as=served_as, load=load.in_words, conditions=conditions, rows=rows
     )
     as_costs(rows, load, configs, conditions).write(build.measured_costs)
-    write_text_whole(build.throughput, measured.model_dump_json(indent=1))
+    measured.write(build.throughput)
     return measured, True
 
 
 def _routes(pool: Pool, url: str) -> dict[str, Route]:
     """Return the routes to measure, the backbones reached as the cascade's stages are if they are served so."""
     reach = _reach(url, CASCADE, MAX_STAGES)
-    way = IN_PROCESS if reach == REACHES[2] else BY_TRITON
+    way = IN_PROCESS if reach == spec.IN_PROCESS else BY_TRITON
     singles = {}
     for backbone in pool.backbones:
         alone = backbone.name + ALONE_SUFFIX

@@ -24,8 +24,9 @@ from build_engines.repository.cascade_entry import write_cascade_entry
 from build_engines.repository.served_model import ServedModel, served_configs
 from build_engines.repository.writer import write_repository
 from build_engines.support.progress import OnProgress
+from cascade_core import spec
 from cascade_core.contract import ALONE_SUFFIX, CLASS_ID, EXIT_STAGE
-from cascade_core.spec import REACHES, Cascade, Serving, Stage, as_written
+from cascade_core.spec import Cascade, Serving, Stage, as_written
 from embedded_server import EmbeddedServer
 from imagenet_pool.choosing import Chosen
 
@@ -105,7 +106,7 @@ def as_cascade(build: PoolBuild, chosen: Chosen) -> Cascade:
         stages,
         combine=rule.combine,
         confidence=rule.confidence,
-        serving=Serving(reach=REACHES[2]),
+        serving=Serving(reach=spec.IN_PROCESS),
     )
 
 

@@ -20,23 +20,15 @@ ALIKE = 0.005  # a cost that differs by less is called equal
 def headline(report: Report) -> list[str]:
     """Return what the cascade reaches, and what it saves against the reference."""
     seen, reference = report.chosen.evaluation, report.reference
-    if seen.reference is not None:
-        return _headline_by_agreement(report)
-    compared = f"{reference.name}, the best single backbone on calibration"
+    if seen.reference is None:
+        answered = "Right on"
+        compared = f"{reference.name}, the best single backbone on calibration: {_percent(reference.evaluation)}"
+    else:
+        answered, compared = f"Answers as {seen.reference} does on", f"{reference.name} alone,"
     return [
-        f"Right on {_percent(seen)} of {seen.images} test images at a mean cost of "
+        f"{answered} {_percent(seen)} of {seen.images} test images at a mean cost of "
         f"{cost_in_words(seen.mean_cost, report)} {report.unit} per image.",
-        f"That is {saving(seen, reference.evaluation)} {compared}: "
-        f"{_percent(reference.evaluation)} at {cost_in_words(reference.evaluation.mean_cost, report)} {report.unit}.",
-    ]
-
-
-def _headline_by_agreement(report: Report) -> list[str]:
-    seen, reference = report.chosen.evaluation, report.reference
-    return [
-        f"Answers as {seen.reference} does on {_percent(seen)} of {seen.images} test images at a mean cost of "
-        f"{cost_in_words(seen.mean_cost, report)} {report.unit} per image.",
-        f"That is {saving(seen, reference.evaluation)} {reference.name} alone, at "
+        f"That is {saving(seen, reference.evaluation)} {compared} at "
         f"{cost_in_words(reference.evaluation.mean_cost, report)} {report.unit}.",
     ]
 

@@ -152,10 +152,8 @@ def measure(
     clients = [_Client(url, batches) for batches in _batches(canvases, load)]
     rates: dict[str, list[float]] = {name: [] for name in routes}
     measured: dict[str, Throughput] = {}
-    title, ends_s = (
-        f"measuring, {_counted(load.batch_images, 'image')} a request",
-        time.monotonic() + limit_s * len(routes),
-    )
+    title = f"measuring, {_counted(load.batch_images, 'image')} a request"
+    ends_s = time.monotonic() + limit_s * len(routes)
     on_progress(title, 0, len(routes))
     for done in range(1, MOST_ROUNDS + 1):
         for name, route in routes.items():

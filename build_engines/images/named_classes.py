@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from build_engines.errors import UnknownLabelError
-from build_engines.images.image_files import shortened
+from build_engines.images.image_files import coverage_note, shortened
 from build_engines.images.source import UNLABELLED, ClassIds
 from build_engines.pool.class_names import match_classes
 
@@ -28,7 +28,8 @@ def class_ids_of(written: Sequence[str | None], labels: Sequence[str] | None, or
         return np.full(len(written), UNLABELLED, np.int64), ""
     given = list(dict.fromkeys(name for name in written if name))
     names = match_classes(given, labels)
-    numbers = {name: int(name) for name in given if name in set(map(str, range(len(labels))))}
+    every_number = {str(class_id): class_id for class_id in range(len(labels))}
+    numbers = {name: every_number[name] for name in given if name in every_number}
     if odd := [name for name in given if name not in names and name not in numbers]:
         raise UnknownLabelError(
             f"{origin}: {len(odd)} labels are not in the label set, the first of image {written.index(odd[0]) + 1}: "
@@ -71,9 +72,4 @@ def coverage(class_ids: ClassIds, labels: Sequence[str], origin: str) -> str:
     unlabelled = int((class_ids == UNLABELLED).sum())
     if unlabelled == len(class_ids):
         return f"{origin}: none of its {unlabelled} images has a label"
-    present = set(class_ids.tolist())
-    absent = [label for index, label in enumerate(labels) if index not in present]
-    parts = [f"{unlabelled} of {len(class_ids)} images have no label"] if unlabelled else []
-    if absent:
-        parts.append(f"{len(absent)} of {len(labels)} classes have no image: {shortened(absent)}")
-    return f"{origin}: {'; '.join(parts)}" if parts else ""
+    return coverage_note(origin, labels, set(class_ids.tolist()), unlabelled, len(class_ids))

@@ -36,10 +36,8 @@ def open_images(given: str | Path, labels: Sequence[str], truth: str | None = No
     Raises:
         ImageSourceError: there is no such source, it has no image, or its labels are not of the label set.
     """
-    source = _open(str(given), None if truth is not None else labels)
-    if truth is None or truth == NO_LABELS:
-        return source
-    return check_truth_used(Path(truth), with_truth(source, Path(truth), labels))[0]
+    (source,) = _open_all([str(given)], labels, truth)
+    return source
 
 
 def open_with_optional_labels(given: str | Path, labels: Sequence[str]) -> ImageSource:
@@ -55,6 +53,16 @@ def open_with_optional_labels(given: str | Path, labels: Sequence[str]) -> Image
             raise
         source = open_images(given, labels, NO_LABELS)
         return replace(source, notes=(*source.notes, f"{error.found}; no labels are needed here, so none is used"))
+
+
+def _open_all(given: Sequence[str], labels: Sequence[str], truth: str | None) -> list[ImageSource]:
+    """Open sources that share a ground-truth file, which may be of one of them only."""
+    sources = [_open(one, labels if truth is None else None) for one in given]
+    if truth is None or truth == NO_LABELS:
+        return sources
+    sources = [with_truth(source, Path(truth), labels) for source in sources]
+    check_truth_used(Path(truth), sources)
+    return sources
 
 
 def _open(given: str, labels: Sequence[str] | None) -> ImageSource:
@@ -156,8 +164,5 @@ def open_splits(
         raise ImageSourceError(
             "give --calibration and --test, or --images alone, which are split at random into halves for both"
         )
-    if truth is None or truth == NO_LABELS:
-        return open_images(calibration, labels, truth), open_images(test, labels, truth)
-    first, second = (with_truth(_open(given, None), Path(truth), labels) for given in (calibration, test))
-    check_truth_used(Path(truth), first, second)
+    first, second = _open_all([calibration, test], labels, truth)
     return first, second

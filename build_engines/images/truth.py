@@ -81,14 +81,14 @@ def _class_of(label: str | None) -> str | None:
     return label.split()[0] if label and _is_prediction_string(label) else label
 
 
-def check_truth_used(truth: Path, *sources: ImageSource) -> tuple[ImageSource, ...]:
-    """Return sources that were given the labels of a ground-truth file.
+def check_truth_used(truth: Path, sources: Sequence[ImageSource]) -> None:
+    """Check that a ground-truth file gave a label to some image of the sources that share it.
 
     Raises:
         ImageSourceError: it has a label for none of their images.
     """
     if any(source.labelled for source in sources):
-        return sources
+        return
     origins = " and ".join(source.origin for source in sources)
     rows = read_rows(str(truth), Path())
     raise ImageSourceError(

@@ -1,4 +1,4 @@
-"""Folders of images: which of their files are images, and class folders that are not named after labels.
+"""Folders of images: which of their files are images, class folders not named after labels, and notes on both.
 
 This file is part of the client, which must stand alone. `build_engines.images.image_files` is a symbolic link to it, so
 that the same files are images when a cascade is chosen and when it is measured. The standard library only.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 EXTENSIONS = frozenset(
@@ -54,6 +54,23 @@ def match_in_order(root: Path, labels: Sequence[str]) -> tuple[dict[str, int], s
         f"{root}: no class folder has the name of a label, so the folders in sorted order are matched with the labels "
         f"in theirs: {names[0]} is {labels[0]}, …, {names[-1]} is {labels[-1]}; if that is wrong, rename the folders"
     )
+
+
+def coverage_note(origin: str, labels: Sequence[str], present: Collection[int], unlabelled: int, images: int) -> str:
+    """Return a note on images without a class and classes without an image; empty if there are none.
+
+    Args:
+        origin: Where the images are from.
+        labels: Names of the classes.
+        present: The classes that have an image.
+        unlabelled: Number of images without a class.
+        images: Number of all images.
+    """
+    absent = [label for class_id, label in enumerate(labels) if class_id not in present]
+    parts = [f"{unlabelled} of {images} images have no label"] if unlabelled else []
+    if absent:
+        parts.append(f"{len(absent)} of {len(labels)} classes have no image: {shortened(absent)}")
+    return f"{origin}: {'; '.join(parts)}" if parts else ""
 
 
 def shortened(names: Sequence[str], most: int = 5) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from cascade_client.canvas import Canvas, UnusableImage, to_canvas
 from cascade_client.class_names import match_classes
 from cascade_client.errors import BenchError
-from cascade_client.image_files import EXTENSIONS, find_files, left_out, match_in_order, shortened, subfolders
+from cascade_client.image_files import EXTENSIONS, coverage_note, find_files, left_out, match_in_order, subfolders
 
 SEED = 0
 
@@ -46,14 +47,18 @@ def open_labelled(root: Path, labels: Sequence[str], most: int) -> Labelled:
     if not root.is_dir():
         raise BenchError(f"{root} is not a folder; expected one with a subfolder of images per class")
     images, others = find_files(root)
-    folders = {name: [path for path in images if path.is_relative_to(root / name)] for name in subfolders(root)}
-    classes, in_order = _classes([name for name in folders if folders[name]], labels, root)
+    folders: dict[str, list[Path]] = defaultdict(list)
+    for path in images:
+        folders[path.relative_to(root).parts[0]].append(path)
+    classes, in_order = _classes([name for name in subfolders(root) if name in folders], labels, root)
     found = sorted((class_id, path) for name, class_id in classes.items() for path in folders[name])
     if not found:
         raise BenchError(f"the subfolders of {root} have no images ({', '.join(sorted(EXTENSIONS))})")
     rows = np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int))
     class_ids, paths = zip(*(found[row] for row in rows), strict=True)
-    notes = (left_out(root, others), in_order, _coverage(root, labels, found, len(images)))
+    present = {class_id for class_id, _ in found}
+    covered = coverage_note(str(root), labels, present, len(images) - len(found), len(images))
+    notes = (left_out(root, others), in_order, covered)
     return Labelled(paths, np.array(class_ids, dtype=np.int64), tuple(filter(None, notes)))
 
 
@@ -68,16 +73,6 @@ def _classes(filled: Sequence[str], labels: Sequence[str], root: Path) -> tuple[
             f"labels: {', '.join(odd[:5])}; name them like its labels, such as {', '.join(labels[:5])}"
         )
     return classes, note
-
-
-def _coverage(root: Path, labels: Sequence[str], found: Sequence[tuple[int, Path]], images: int) -> str:
-    """Return a note on images outside of class folders and classes without an image; empty if there are none."""
-    present = {class_id for class_id, _ in found}
-    absent = [label for class_id, label in enumerate(labels) if class_id not in present]
-    parts = [f"{images - len(found)} of {images} images have no label"] if images > len(found) else []
-    if absent:
-        parts.append(f"{len(absent)} of {len(labels)} classes have no image: {shortened(absent)}")
-    return f"{root}: {'; '.join(parts)}" if parts else ""
 
 
 def read_canvases(

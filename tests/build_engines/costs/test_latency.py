@@ -113,12 +113,12 @@ def test_all_that_is_served_is_measured_once_and_again_when_it_is_served_otherwi
     arguments = ("measure", tiny_pool.folder / "pool.yaml", "--build", build.folder.parent, "--test", images)
     arguments += ("--cascade", cascade, "--url")
     assert "reused" not in run(build_cascade, *arguments, server.addresses.grpc)
-    speeds = ServedThroughput.read(build, cascade)
+    speeds = ServedThroughput.of(build, cascade)
     assert set(speeds.rows) == {"small", "medium", "large", ENSEMBLE, CASCADE}
     otherwise = build.folder / "otherwise.json"
     for change in ({"confidence": "margin"}, {"mode": "ensemble"}, {"serving": Serving(reach="auto")}):
         otherwise.write_text(dataclasses.replace(read_cascade(cascade), **change).to_json())
-        assert ServedThroughput.read(build, otherwise) is None
+        assert ServedThroughput.of(build, otherwise) is None
     costs = Costs.read(build.measured_costs)
     assert costs == {name: 1000 / speeds.rows[name].images_per_s for name in ("small", "medium", "large")}
     assert costs.measured_by == dict.fromkeys(costs, "python (model.onnx, CPU)")

@@ -21,7 +21,7 @@ NEVER = "never"  # how the file writes the threshold gating.UNREACHABLE, for JSO
 DEFAULT_MAX_BATCH_SIZE = 32
 MODES = ("cascade", "ensemble")
 WHEN_FULL = ("refuse", "wait")
-REACHES = ("auto", "bls", "in_process")
+REACHES = AUTO, BLS, IN_PROCESS = "auto", "bls", "in_process"
 
 
 class SpecError(ValueError):
@@ -91,7 +91,7 @@ class Serving:
     max_images_in_flight: int = 256
     when_full: str = "refuse"
     degraded: bool = False
-    reach: str = REACHES[0]
+    reach: str = AUTO
 
     def __post_init__(self) -> None:
         for name in ("workers_per_stage", "max_images_in_flight"):
@@ -227,7 +227,7 @@ def describe(cascade: Cascade, *, in_process: bool) -> str:
     content = dataclasses.asdict(cascade)
     told = ("name", "mode", "combine", "confidence", "cost_unit", "labels", "stages")
     points = {name: {"thresholds": point.thresholds} for name, point in cascade.operating_points.items()}
-    reach = REACHES[2] if in_process else REACHES[1]
+    reach = IN_PROCESS if in_process else BLS
     return json.dumps({name: content[name] for name in told} | {"operating_points": points, "reach": reach})
 
 

@@ -63,7 +63,7 @@ class Pipeline:
             request: Triton's request; its response is sent later, from another thread.
             run_inline: Whether the calling thread may run the first stage itself, if the request is of one image.
         """
-        if request.requested_output_names() == {DESCRIPTION.name}:  # a set, whatever Triton's documentation says
+        if set(request.requested_output_names()) == {DESCRIPTION.name}:  # Triton 2.51 gives a set
             respond(request, description_response(request, self._description))
             return
         try:
