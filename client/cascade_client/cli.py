@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Annotated, ParamSpec, TypeVar
@@ -21,6 +21,7 @@ from cascade_client.bench.plots import check_can_plot, draw
 from cascade_client.client import DEFAULT_MODEL, CascadeClient
 from cascade_client.description import IN_PROCESS, Description
 from cascade_client.errors import BenchError, CascadeError
+from cascade_client.results import Classification
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 console, stderr = Console(), Console(stderr=True)
@@ -90,16 +91,20 @@ def classify(
         for file, result in zip(files, results, strict=True):
             typer.echo(json.dumps({"file": str(file), **result.as_dict()}))
         return
+    console.print(_answers(files, results, described))
+
+
+def _answers(files: Sequence[Path], answers: Sequence[Classification], described: Description | None) -> Table:
+    """Return a line for each file; labels fold between words, which are kept whole as far as there is room."""
     confidence = f"confidence\n({described.confidence})" if described else "confidence"
-    words = max((len(word) for result in results for word in result.label.split()), default=0)
+    words = max((len(word) for answer in answers for word in answer.label.split()), default=0)
     label = Column("label", min_width=min(words, LONGEST_WORD))
     table = Table(label, confidence, "stage", "by stage", Column("file", overflow="fold"))
-    for file, result in zip(files, results, strict=True):
-        stages = "  ".join(f"{value:.3f}" for value in result.stage_confidence or ())
-        stage = f"{result.exit_stage} (degraded)" if result.degraded else str(result.exit_stage)
-        row = (escape(result.label), f"{result.confidence:.3f}", stage, stages, escape(str(file)))
-        table.add_row(*row)
-    console.print(table)
+    for file, answer in zip(files, answers, strict=True):
+        stages = "  ".join(f"{value:.3f}" for value in answer.stage_confidence or ())
+        stage = f"{answer.exit_stage} (degraded)" if answer.degraded else str(answer.exit_stage)
+        table.add_row(escape(answer.label), f"{answer.confidence:.3f}", stage, stages, escape(str(file)))
+    return table
 
 
 @app.command()

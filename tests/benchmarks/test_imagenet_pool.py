@@ -60,6 +60,11 @@ def test_cascades_are_as_accurate_as_the_best_networks_and_cheaper():
         assert len(one.candidate.committee.stages) > 1
 
 
+def test_no_cascade_stands_in_for_a_network_that_a_cheaper_one_matches():
+    evaluator = evaluator_of(("small", "large", "medium"))  # the later, the more accurate; medium costs less than large
+    assert "large" not in {one.reference for one in choose(evaluator, ignore_progress)}
+
+
 def test_what_was_measured_is_shown_and_drawn(tmp_path):
     speed = {str(batch): {"images_per_s": 100.0 * batch} for batch in (1, 8)}
     single = {

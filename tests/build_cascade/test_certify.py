@@ -2,9 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binom, multinomial
 
-from build_cascade.certify import accuracy_p_value, consistency_p_value, fixed_sequence_test, images_needed
+from build_cascade.certify import (
+    _tails,
+    accuracy_p_value,
+    consistency_p_value,
+    fixed_sequence_test,
+    images_needed,
+)
 
 TOLERANCE, RISK = 0.01, 0.1
 
@@ -26,6 +34,21 @@ def test_a_broken_promise_is_certified_no_more_often_than_the_risk(lost_rate):
     p_values = {pair: accuracy_p_value(*paired(*pair, 2000), TOLERANCE, RISK) for pair in seen}
     rejected = sum(p_values[tuple(draw[:2])] <= RISK for draw in draws.tolist())
     assert rejected <= binom.ppf(0.999, len(draws), RISK)
+
+
+RATES = st.lists(st.floats(0.011, 0.99), min_size=1, max_size=5).map(sorted)
+
+
+@settings(max_examples=25)
+@given(count=st.integers(1, 12), difference=st.integers(-12, 12), rates=RATES)
+def test_tails_equal_the_sum_over_every_outcome(count, difference, rates):
+    """Of a trinomial: so many lost, so many won, and the rest alike."""
+    pairs = [(lost, won) for lost in range(count + 1) for won in range(count + 1 - lost)]
+    counted = [(lost, won, count - lost - won) for lost, won in pairs if lost - won <= difference]
+    outcomes = np.array(counted).reshape(-1, 3)
+    shares = [((rate + TOLERANCE) / 2, (rate - TOLERANCE) / 2, 1 - rate) for rate in rates]
+    expected = [multinomial.pmf(outcomes, count, share).sum() for share in shares]
+    np.testing.assert_allclose(_tails(difference, count, np.array(rates), TOLERANCE), expected, atol=1e-12)
 
 
 def test_the_test_has_power():

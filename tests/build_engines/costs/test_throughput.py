@@ -63,6 +63,25 @@ def test_every_client_sends_all_images_beginning_elsewhere():
     assert sent[0][0] != (0, 1, 2, 3)
 
 
+def test_a_client_goes_on_where_it_stopped(monkeypatch):
+    sent = []
+
+    class Recorder:
+        def __init__(self, url, model): ...
+
+        def infer(self, batch, output):
+            sent.append(int(batch.ravel()[0]))
+
+        def close(self): ...
+
+    monkeypatch.setattr(throughput, "ServedModel", Recorder)
+    monkeypatch.setattr(throughput, "ROUND_S", 0)
+    batches = [np.full((1, 1, 1, 3), number, np.uint8) for number in range(7)]
+    client = throughput._Client("127.0.0.1:1", batches)
+    assert [client.run(Route(("a",), "somehow")) for _ in range(2)] == [throughput.LEAST_REQUESTS] * 2
+    assert sent == [0, 1, 2, 3, 4, 5, 6, 0]
+
+
 def test_the_conditions_say_whether_the_machine_was_busy():
     idle, busy = (Conditions(load_average=load, cores=2, date="2026-11-27") for load in (0.9, 1.1))
     assert (idle.is_busy, busy.is_busy) == (False, True)

@@ -6,6 +6,7 @@ from typer.testing import CliRunner
 
 from build_engines.cli import app
 from build_engines.pool.schema import load_pool
+from build_engines.repository.writer import write_repository
 from tests.support.helpers import (
     backbone_entry,
     write_pool,
@@ -33,3 +34,11 @@ def test_nothing_is_written_unless_every_backbone_can_be(tmp_path):
     done = CliRunner().invoke(app, ["repository", str(path), *places])
     assert (done.exit_code, "later" in done.output) == (1, True)
     assert not (tmp_path / "repository").exists()
+
+
+def test_cascades_of_one_stage_are_there_as_long_as_they_are_asked_for(tiny_build, tmp_path):
+    names = {f"{built.name}_alone" for built in tiny_build}
+    for alone in (True, False):
+        written = {entry.folder.name for entry in write_repository(tiny_build, tmp_path, alone=alone)}
+        assert {path.parent.name for path in tmp_path.glob("*_alone/config.pbtxt")} == (names if alone else set())
+        assert (names <= written) is alone
